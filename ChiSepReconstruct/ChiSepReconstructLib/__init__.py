@@ -1,0 +1,1 @@
+"""Maps to susceptibility maps: physics, solvers, networks, evaluation."""

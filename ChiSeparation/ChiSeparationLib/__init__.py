@@ -1,0 +1,1 @@
+"""Susceptibility maps to display, lesion grading and report; the whole chain and its command line."""

@@ -1,0 +1,1 @@
+"""Simulated patients with known truth; shares no line with the reconstruction."""
