@@ -46,11 +46,15 @@ def writing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise OutputError(f"Cannot write {path}: {advice}.") from error
+        raise _cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    return OutputError(f"Cannot write {path}: {advice}.")
 
 
 def _umask() -> int:
@@ -132,7 +136,7 @@ def write_map(one: Map, scan: ScanParameters, folder: Path) -> Path:
     try:
         note.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"Cannot replace {note}: {error.strerror}.") from error
+        raise _cannot_write(note, error) from error
     write_nifti(path, one.data, one.grid)
     write_json(note, sidecar(one, scan))
     return path
