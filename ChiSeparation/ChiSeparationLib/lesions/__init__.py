@@ -1,0 +1,1 @@
+"""Lesions: label maps, measures against the surrounding white matter, and suggested grades."""

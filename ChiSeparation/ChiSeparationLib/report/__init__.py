@@ -1,0 +1,1 @@
+"""What is handed on: a self-contained HTML page and CSV tables."""
