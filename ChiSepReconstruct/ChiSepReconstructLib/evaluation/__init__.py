@@ -1,0 +1,1 @@
+"""Metrics and the masks in which they are taken."""

@@ -1,0 +1,1 @@
+"""Regions that methods need: reference regions."""

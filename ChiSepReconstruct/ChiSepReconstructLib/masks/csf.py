@@ -1,0 +1,102 @@
+"""Ventricular cerebrospinal fluid, the reference region of QSM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..physics.dipole import Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsfOptions:
+    """Options of the search for ventricular CSF; the defaults are those of MEDI+0.
+
+    Parameters
+    ----------
+    r2star_below_per_s : float
+        CSF decays more slowly than this, 1/s.
+    centre_radius_mm : float
+        Ventricles are looked for within this distance of the brain's centroid, mm.
+    erosion_mm : float
+        Distance from the brain's edge that is left out, mm.
+    central_components : int
+        How many of the largest central pieces are kept.
+    """
+
+    r2star_below_per_s: float = 5.0
+    centre_radius_mm: float = 30.0
+    erosion_mm: float = 10.0
+    central_components: int = 3
+
+
+def csf_mask(
+    r2star_per_s: NDArray[Any], brain_mask: NDArray[np.bool_], voxel_size_mm: Vector, options: CsfOptions | None = None
+) -> NDArray[np.bool_]:
+    """Voxels of slow decay that are connected with the largest such pieces at the brain's centre.
+
+    The mask is eroded by the Euclidean distance to the nearest voxel outside, the centre is a sphere about the
+    centroid, and voxels are connected through faces.
+
+    Parameters
+    ----------
+    r2star_per_s : ndarray, shape (I, J, K)
+        1/s.
+    brain_mask : ndarray of bool, shape (I, J, K)
+        Brain.
+    voxel_size_mm : tuple of float
+        Along i, j, k.
+    options : CsfOptions
+        Defaults if left out.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Empty if no such voxel exists.
+
+    References
+    ----------
+    Liu et al., Magn Reson Med 79:2795 (2018), MEDI+0.
+    """
+    options = options or CsfOptions()
+    return ventricles(r2star_per_s < options.r2star_below_per_s, brain_mask, voxel_size_mm, options)
+
+
+def ventricles(
+    csf: NDArray[np.bool_], brain_mask: NDArray[np.bool_], voxel_size_mm: Vector, options: CsfOptions | None = None
+) -> NDArray[np.bool_]:
+    """Central part of candidates for CSF, without the sulci; see :func:`csf_mask`."""
+    from scipy.ndimage import label
+
+    options = options or CsfOptions()
+    if not brain_mask.any():
+        return np.zeros_like(brain_mask)
+    deep = csf & _eroded(brain_mask, voxel_size_mm, options.erosion_mm)
+    pieces, _ = label(deep & _near_centroid(brain_mask, voxel_size_mm, options.centre_radius_mm))
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    largest = np.argsort(sizes)[::-1][: options.central_components]
+    seeds = np.isin(pieces, largest[sizes[largest] > 0])
+    whole, _ = label(deep)
+    found: NDArray[np.bool_] = np.isin(whole, np.unique(whole[seeds]))
+    return found
+
+
+def _eroded(mask: NDArray[np.bool_], voxel_size_mm: Vector, distance_mm: float) -> NDArray[np.bool_]:
+    from scipy.ndimage import distance_transform_edt
+
+    # Padded by one voxel, as the image's border ends the brain too.
+    distance = distance_transform_edt(np.pad(mask, 1), sampling=voxel_size_mm)[1:-1, 1:-1, 1:-1]
+    inside: NDArray[np.bool_] = distance > distance_mm
+    return inside
+
+
+def _near_centroid(mask: NDArray[np.bool_], voxel_size_mm: Vector, radius_mm: float) -> NDArray[np.bool_]:
+    centroid = np.argwhere(mask).mean(axis=0)
+    offsets = [(np.arange(n) - c) * size for n, c, size in zip(mask.shape, centroid, voxel_size_mm, strict=True)]
+    i, j, k = np.meshgrid(*offsets, indexing="ij", sparse=True)
+    near: NDArray[np.bool_] = np.square(i) + np.square(j) + np.square(k) <= radius_mm**2
+    return near

@@ -1,0 +1,1 @@
+"""Network architectures; importing this package does not load torch."""

@@ -1,0 +1,1 @@
+"""The dipole field and the relaxation that susceptibility causes."""

@@ -1,0 +1,122 @@
+"""One call from maps to susceptibility maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ChiSepPreprocessLib.artifacts import Grid, Map, MapSet
+from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.progress import Progress, Reporter
+
+from . import methods
+from .masks.box import Box, bounding_box
+from .methods import Method
+from .solvers.solution import Solution
+
+
+def reconstruct(maps: MapSet, *, method: str, options: Any = None, progress: Progress | None = None) -> MapSet:
+    """Make susceptibility maps from a local field and, to separate the sources, from R2′.
+
+    Parameters
+    ----------
+    maps : MapSet
+        With the artifacts that the method needs; the voxels inside ``brain_mask`` and, if it is there,
+        ``field_mask`` are solved.
+    method : str
+        Name of one of :data:`methods.METHODS`.
+    options : dataclass instance or mapping, optional
+        The method's options; published defaults for what is left out.
+    progress : callable, optional
+        Receives the status; returning ``False`` cancels.
+
+    Returns
+    -------
+    MapSet
+        ``maps`` with the artifacts that the method gives. Each records the method, its options, the constants and
+        the reference region used, where its inputs came from, and the warnings of its inputs and its own.
+
+    Raises
+    ------
+    InputError
+        If an artifact is missing, implausible or empty, or the method or an option is unknown.
+    CancelledError
+        If the caller asked to stop.
+    """
+    from scipy.fft import set_workers
+
+    chosen, report = methods.get(method), Reporter(progress)
+    settings = _settings(chosen, options)
+    report("check", 0.0)
+    mask = _mask(maps, chosen)
+    _check_plausible(maps, chosen, mask)
+    box = bounding_box(mask)
+    with set_workers(os.cpu_count() or 1):
+        solution = chosen.run(_cropped(maps, chosen, box), mask[box], settings, report.span(0.02, 0.98))
+    report("done", 1.0)
+    return maps.including(*_as_maps(solution, maps, chosen, settings, box))
+
+
+def _settings(method: Method, options: Any) -> Any:
+    if options is None or isinstance(options, Mapping):
+        return method.options(options)
+    if not isinstance(options, method.options_type):
+        raise InputError(f"options of {method.name}", type(options).__name__, method.options_type.__name__)
+    return options
+
+
+def _mask(maps: MapSet, method: Method) -> NDArray[np.bool_]:
+    missing = [name for name in method.needs if name not in maps]
+    if missing:
+        others = [one.name for one in methods.METHODS.values() if not set(missing) & set(one.needs)]
+        hint = f"Methods that do without: {', '.join(others)}." if others else "Every method needs it."
+        raise InputError(f"maps for {method.name}", f"no {', '.join(missing)}", ", ".join(method.needs), hint)
+    mask: NDArray[np.bool_] = maps.array("brain_mask")
+    if "field_mask" in maps:
+        mask = mask & maps.array("field_mask")
+    if not mask.any():
+        raise InputError("mask", "no voxel inside brain_mask and field_mask", "a brain")
+    return mask
+
+
+def _check_plausible(maps: MapSet, method: Method, mask: NDArray[np.bool_]) -> None:
+    """Catch wrong units: they give maps that look right and are wrong by a factor."""
+    if "local_field" in method.needs:
+        extreme = float(np.percentile(np.abs(maps.array("local_field")[mask]), 99.9))
+        if not 0.0 < extreme <= 10.0:
+            raise InputError("local_field", f"a 99.9th percentile of {extreme:.4g} inside the mask",
+                             "a local field in ppm, above 0 and up to 10",
+                             "Is it in Hz? Then divide by the imaging frequency in MHz.")  # fmt: skip
+    if "r2prime" in method.needs:
+        median = float(np.median(maps.array("r2prime")[mask]))
+        if not 0.05 <= median <= 500.0:
+            raise InputError("r2prime", f"a median of {median:.4g} inside the mask",
+                             "R2′ in 1/s, between 0.05 and 500 in the brain",
+                             "Is it in 1/ms? Then multiply by 1000.")  # fmt: skip
+
+
+def _cropped(maps: MapSet, method: Method, box: Box) -> MapSet:
+    """Maps that the method knows, cut to the box; solvers add their own margin of zeros."""
+    affine = maps.grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [one.start for one in box]
+    grid = Grid(tuple(one.stop - one.start for one in box), affine)
+    names = [name for name in (*method.needs, *method.uses) if name in maps]
+    return MapSet(grid, maps.scan, {name: Map(name=name, data=maps.array(name)[box], grid=grid) for name in names})
+
+
+def _as_maps(solution: Solution, maps: MapSet, method: Method, settings: Any, box: Box) -> list[Map]:
+    inputs = [maps[name] for name in (*method.needs, *method.uses) if name in maps]
+    record = {**asdict(settings), **solution.record, "inputs": {one.name: one.method for one in inputs}}
+    inherited = [f"{one.name}: {text}" for one in inputs for text in one.warnings]
+    warnings = tuple(dict.fromkeys((*solution.warnings, *inherited)))
+    made = []
+    for name in method.gives:
+        data = np.zeros(maps.grid.shape, dtype=np.float32)
+        data[box] = solution.maps[name]
+        made.append(Map(name=name, data=data, grid=maps.grid, method=method.name, options=record, warnings=warnings))
+    return made

@@ -1,0 +1,121 @@
+"""Thresholded k-space division: QSM in one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ChiSepPreprocessLib.artifacts import MapSet, check_volume
+from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.progress import Reporter
+
+from ..masks.reference import reference_in
+from ..physics.dipole import Shape, Vector, dipole_kernel
+from ..physics.forward import DEFAULT_PADDING, convolve, padded_shape
+from .solution import Solution
+
+
+@dataclass(frozen=True, kw_only=True)
+class TkdOptions:
+    """Options of thresholded k-space division.
+
+    Parameters
+    ----------
+    threshold : float
+        Where ``|D|`` is smaller, it is replaced by ``±threshold``; dimensionless, above 0, at most 2/3.
+    correct_underestimation : bool
+        Divide by the peak of the point spread function, which the threshold lowers (Schweser 2013). Mean values come
+        closer to the truth, noise and streaks grow by the same factor.
+    padding : float
+        Zeros added to each axis before the Fourier transform, as a share of its length.
+
+    Raises
+    ------
+    InputError
+        If the threshold is out of range.
+    """
+
+    threshold: float = 0.2
+    correct_underestimation: bool = False
+    padding: float = DEFAULT_PADDING
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.threshold <= 2.0 / 3.0:
+            raise InputError("TKD threshold", self.threshold, "a value above 0 and at most 2/3")
+
+
+def tkd(
+    local_field_ppm: NDArray[Any],
+    mask: NDArray[np.bool_],
+    voxel_size_mm: Vector,
+    b0_direction_ijk: Vector,
+    options: TkdOptions | None = None,
+    report: Reporter | None = None,
+) -> NDArray[np.float32]:
+    """Susceptibility from the local field, ``χ = F⁻¹[F f / D̃]`` with ``D̃ = D`` or, where that is small, ``±threshold``.
+
+    Parameters
+    ----------
+    local_field_ppm : ndarray, shape (I, J, K)
+        ppm.
+    mask : ndarray of bool, shape (I, J, K)
+        Where the field is valid.
+    voxel_size_mm, b0_direction_ijk : tuple of float
+        Geometry, along i, j, k.
+    options : TkdOptions
+        Defaults if left out.
+    report : Reporter
+        Receives progress.
+
+    Returns
+    -------
+    ndarray, float32, shape (I, J, K)
+        ppm, without a reference: up to a constant, 0 outside the mask.
+
+    Raises
+    ------
+    InputError
+        If shapes disagree or a voxel is not finite.
+
+    References
+    ----------
+    Shmueli et al., Magn Reson Med 62:1510 (2009); Schweser et al., Magn Reson Med 69:1582 (2013).
+    """
+    options, report = options or TkdOptions(), report or Reporter()
+    i, j, k = local_field_ppm.shape
+    check_volume("local_field", local_field_ppm, mask.shape)
+    report("dipole inversion", 0.0)
+    padded = padded_shape((i, j, k), options.padding)
+    inverse = _inverse_kernel(padded, voxel_size_mm, b0_direction_ijk, options)
+    chi = convolve(local_field_ppm * mask, inverse, padded) * mask
+    report("dipole inversion", 1.0)
+    return chi
+
+
+def _inverse_kernel(
+    shape: Shape, voxel_size_mm: Vector, b0_direction_ijk: Vector, options: TkdOptions
+) -> NDArray[np.float32]:
+    kernel = dipole_kernel(shape, voxel_size_mm, b0_direction_ijk)
+    limited = np.where(np.abs(kernel) < options.threshold, np.copysign(np.float32(options.threshold), kernel), kernel)
+    inverse: NDArray[np.float32] = np.reciprocal(limited)
+    inverse[0, 0, 0] = 0.0
+    if options.correct_underestimation:
+        inverse /= np.float32(_point_spread_peak(kernel * inverse, shape[2]))
+    return inverse
+
+
+def _point_spread_peak(response: NDArray[np.float32], last_length: int) -> float:
+    """Mean of an ``rfftn`` spectrum over all of k-space: each column but the self-conjugate ones stands for two."""
+    columns = response.sum(axis=(0, 1), dtype=np.float64)
+    own_conjugate = columns[0] + (columns[-1] if last_length % 2 == 0 else 0.0)
+    return float((2.0 * columns.sum() - own_conjugate) / (response.shape[0] * response.shape[1] * last_length))
+
+
+def run(maps: MapSet, mask: NDArray[np.bool_], options: TkdOptions, report: Reporter) -> Solution:
+    """QSM by :func:`tkd`, referenced to CSF where it can be found."""
+    chi = tkd(maps.array("local_field"), mask, maps.grid.voxel_size_mm, maps.scan.b0_direction_ijk, options, report)
+    chi, reference = reference_in(maps, mask, chi)
+    return Solution({"chi_total": chi}, {"reference": reference.record()}, reference.warnings)
