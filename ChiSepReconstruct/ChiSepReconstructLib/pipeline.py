@@ -112,7 +112,7 @@ def _cropped(maps: MapSet, method: Method, box: Box) -> MapSet:
 def _as_maps(solution: Solution, maps: MapSet, method: Method, settings: Any, box: Box) -> list[Map]:
     inputs = [maps[name] for name in (*method.needs, *method.uses) if name in maps]
     record = {**asdict(settings), **solution.record, "inputs": {one.name: one.method for one in inputs}}
-    inherited = [f"{one.name}: {text}" for one in inputs for text in one.warnings]
+    inherited = [text for one in inputs for text in one.warnings]
     warnings = tuple(dict.fromkeys((*solution.warnings, *inherited)))
     made = []
     for name in method.gives:

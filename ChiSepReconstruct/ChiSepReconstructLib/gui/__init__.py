@@ -1,0 +1,1 @@
+"""Panel of the module that turns maps into susceptibility maps."""

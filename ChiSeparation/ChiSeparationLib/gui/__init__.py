@@ -1,0 +1,1 @@
+"""Panel of the module that runs the whole chain and shows the result."""

@@ -1,0 +1,63 @@
+"""Write each module's files into its CMake lists: ``python Testing/architecture/list_scripts.py``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODULES = ("ChiSepPreprocess", "ChiSepReconstruct", "ChiSeparation")
+_LEFT_OUT = {"__pycache__"}
+
+
+def files_of(module: str) -> dict[str, list[str]]:
+    """Find the files of a module that must be installed, relative to its folder, sorted.
+
+    Returns
+    -------
+    dict of str to list of str
+        ``"scripts"``: Python; ``"resources"``: everything else (panels, icons, data, templates).
+    """
+    folder = REPOSITORY / module
+    candidates = [folder / f"{module}.py", *(folder / f"{module}Lib").rglob("*"), *(folder / "Resources").rglob("*")]
+    files = [one for one in candidates if one.is_file() and not _is_left_out(one.relative_to(folder))]
+    names = sorted(one.relative_to(folder).as_posix() for one in files)
+    return {
+        "scripts": [name for name in names if name.endswith(".py")],
+        "resources": [name for name in names if not name.endswith(".py")],
+    }
+
+
+def _is_left_out(path: Path) -> bool:
+    return (
+        bool(_LEFT_OUT & set(path.parts)) or any(part.startswith(".") for part in path.parts) or path.suffix == ".pyc"
+    )
+
+
+def listed(module: str) -> dict[str, list[str]]:
+    """Read the lists as they stand in the module's ``CMakeLists.txt``."""
+    text = (REPOSITORY / module / "CMakeLists.txt").read_text(encoding="utf-8")
+    return {kind: _between(text, kind).split() for kind in ("scripts", "resources")}
+
+
+def _between(text: str, kind: str) -> str:
+    found = re.search(rf"# begin {kind}\n(.*?) *# end {kind}\n", text, flags=re.DOTALL)
+    if found is None:
+        raise ValueError(f"no marks '# begin {kind}' and '# end {kind}'")
+    return found.group(1)
+
+
+def write_lists(module: str) -> None:
+    """Rewrite the lists between the marks."""
+    path = REPOSITORY / module / "CMakeLists.txt"
+    text = path.read_text(encoding="utf-8")
+    for kind, names in files_of(module).items():
+        lines = "".join(f"  {name}\n" for name in names)
+        text = text.replace(f"# begin {kind}\n{_between(text, kind)}", f"# begin {kind}\n{lines}")
+        text = re.sub(rf" *# end {kind}\n", f"  # end {kind}\n", text)
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for one in MODULES:
+        write_lists(one)

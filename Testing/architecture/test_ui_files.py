@@ -1,0 +1,174 @@
+"""Static checks of the panels: what a widget is asked for must exist, whether or not a test runs the line."""
+
+from __future__ import annotations
+
+import ast
+import struct
+import xml.etree.ElementTree as ElementTree
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from architecture.list_scripts import MODULES, REPOSITORY
+from host.pythonqt_names import CLASSES, names_of
+
+SHARED_WIDGET = REPOSITORY / "ChiSepPreprocess" / "ChiSepPreprocessLib" / "gui" / "computation_widget.py"
+
+
+@cache
+def panel_of(module: str) -> ElementTree.Element:
+    return ElementTree.parse(REPOSITORY / module / "Resources" / "UI" / f"{module}.ui").getroot()
+
+
+def classes_of(module: str) -> dict[str, str]:
+    return {str(one.get("name")): str(one.get("class")) for one in panel_of(module).iter("widget")}
+
+
+def parameters_of(module: str) -> dict[str, str]:
+    """Widget class by parameter."""
+    return {
+        "".join(one.itertext()).strip(): str(widget.get("class"))
+        for widget in panel_of(module).iter("widget")
+        for one in widget.findall("property")
+        if one.get("name") == "SlicerParameterName"
+    }
+
+
+def fields_of(module: str) -> dict[str, str]:
+    """Annotation by field of the module's parameter node."""
+    path = REPOSITORY / module / f"{module}Lib" / "gui" / "parameters.py"
+    (described,) = (one for one in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(one, ast.ClassDef))
+    return {
+        one.target.id: ast.unparse(one.annotation)
+        for one in described.body
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+    }
+
+
+def widget_files(module: str) -> list[Path]:
+    return [SHARED_WIDGET, REPOSITORY / module / f"{module}Lib" / "gui" / "widget.py"]
+
+
+def uses_of_ui(path: Path) -> list[tuple[str, str, ast.Attribute]]:
+    """Every ``self.ui.<widget>.<name>`` of a file."""
+    return [
+        (node.value.attr, node.attr, node)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and ast.unparse(node.value.value) == "self.ui"
+    ]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_root_is_the_modules_mrml_widget(module: str) -> None:
+    root = panel_of(module)
+    assert root.findtext("class") == module
+    top = root.find("widget")
+    assert top is not None
+    assert (top.get("class"), top.get("name")) == ("qMRMLWidget", module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_class_is_known_and_every_name_unique(module: str) -> None:
+    widgets = [(one.get("name"), one.get("class")) for one in panel_of(module).iter("widget")]
+    assert {kind for _, kind in widgets} <= set(CLASSES)
+    assert len({name for name, _ in widgets}) == len(widgets)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_custom_widgets_are_declared_with_their_header(module: str) -> None:
+    declared = {one.findtext("class"): one.findtext("header") for one in panel_of(module).iter("customwidget")}
+    used = {kind for kind in classes_of(module).values() if not kind.startswith("Q")}
+    assert declared == {kind: f"{kind}.h" for kind in used}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_property_exists(module: str) -> None:
+    unknown = [
+        f"{widget.get('class')}.{one.get('name')}"
+        for widget in panel_of(module).iter("widget")
+        for one in widget.findall("property")
+        if one.get("stdset") != "0" and one.get("name") not in names_of(str(widget.get("class"))).properties
+    ]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_scene_widget_gets_the_scene(module: str) -> None:
+    connected = {
+        one.findtext("receiver")
+        for one in panel_of(module).iter("connection")
+        if (one.findtext("signal"), one.findtext("slot"))
+        == ("mrmlSceneChanged(vtkMRMLScene*)", "setMRMLScene(vtkMRMLScene*)")
+        and one.findtext("sender") == module
+    }
+    needing = {name for name, kind in classes_of(module).items() if kind.startswith("qMRML")} - {module}
+    assert connected == needing
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_parameters_match_the_parameter_node(module: str) -> None:
+    fitting = {"str": "ctkPathLineEdit", "bool": "QCheckBox", "Annotated[str, Choice(METHOD_NAMES)]": "QComboBox"}
+    assert parameters_of(module) == {name: fitting[kind] for name, kind in fields_of(module).items()}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_widget_code_uses_what_the_panel_has(module: str) -> None:
+    classes = classes_of(module)
+    uses = [use for path in widget_files(module) for use in uses_of_ui(path)]
+    assert len(uses) >= 15
+    for name, attribute, node in uses:
+        assert name in classes, f"line {node.lineno}: no widget '{name}'"
+        known = names_of(classes[name])
+        assert attribute in known.properties | known.methods, f"line {node.lineno}: {classes[name]}.{attribute}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_properties_are_not_called_and_signals_exist(module: str) -> None:
+    classes = classes_of(module)
+    for path in widget_files(module):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            parts = ast.unparse(node.func).split(".")
+            if parts[:2] != ["self", "ui"] or len(parts) != 4:
+                continue
+            known = names_of(classes[parts[2]])
+            assert parts[3] in known.methods, f"line {node.lineno}: {'.'.join(parts)} is a property, not a method"
+            if parts[3] == "connect":
+                assert ast.literal_eval(node.args[0]) in known.signals
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_required_parameters_exist(module: str) -> None:
+    tree = ast.parse(widget_files(module)[1].read_text(encoding="utf-8"))
+    (required,) = (
+        ast.literal_eval(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "required"
+    )
+    assert required
+    assert set(required) <= set(fields_of(module))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_text_field_explains_itself(module: str) -> None:
+    for widget in panel_of(module).iter("widget"):
+        if widget.get("class") in {"ctkPathLineEdit", "QComboBox", "QCheckBox"}:
+            tips = [one for one in widget.findall("property") if one.get("name") == "toolTip"]
+            assert tips, f"{widget.get('name')} has no tool tip"
+
+
+def test_extension_icon_is_128_by_128() -> None:
+    data = (REPOSITORY / "Resources" / "ChiSeparation.png").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", data[16:24]) == (128, 128)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_icon_is_a_square_drawing(module: str) -> None:
+    root = ElementTree.parse(REPOSITORY / module / "Resources" / "Icons" / f"{module}.svg").getroot()
+    assert root.get("viewBox") == "0 0 128 128"
+    assert root.get("width") == root.get("height") == "128"

@@ -1,0 +1,186 @@
+"""The modules' logics on slicer-core: what they ask of the command line, and what comes back as nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slicer.util
+
+from ChiSeparationLib.gui.logic import ChiSeparationLogic
+from ChiSepPreprocessLib.errors import CancelledError, InputError
+from ChiSepPreprocessLib.gui.computation import path_options, value_options
+from ChiSepPreprocessLib.gui.logic import ChiSepPreprocessLogic
+from ChiSepPreprocessLib.gui.worker import ComputationError, Result
+from ChiSepPreprocessLib.progress import Status
+from ChiSepReconstructLib.gui.logic import ChiSepReconstructLogic
+
+Fake = Callable[[str], Callable[[Sequence[str]], list[str]]]
+
+
+@pytest.fixture
+def slicer_scene(scene: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(slicer, "mrmlScene", scene, raising=False)
+    return scene
+
+
+class Asked:
+    """Keeps the command line's arguments and hands the work to the fake child."""
+
+    def __init__(self, command: Callable[[Sequence[str]], list[str]]) -> None:
+        self.arguments: list[str] = []
+        self._command = command
+
+    def __call__(self, arguments: Sequence[str]) -> list[str]:
+        self.arguments = list(arguments)
+        return self._command(arguments)
+
+
+def test_run_returns_volume_nodes(slicer_scene: Any, fake: Fake, tmp_path: Path) -> None:
+    asked = Asked(fake("succeed"))
+    seen: list[Status] = []
+    nodes = ChiSeparationLogic(asked).run(
+        gre=tmp_path / "gre", se=[tmp_path / "a", tmp_path / "b"], output=tmp_path / "out", progress=seen.append
+    )
+    assert list(nodes) == ["r2star", "chi_para"]
+    assert nodes["chi_para"].GetScene() is slicer_scene
+    assert slicer.util.arrayFromVolume(nodes["chi_para"]).shape == (5, 4, 3)
+    assert float(slicer.util.arrayFromVolume(nodes["chi_para"]).max()) == 0.25
+    assert [status.fraction for status in seen] == [0.25, 1.0]
+    assert asked.arguments == [
+        "run", "--gre", f"{tmp_path}/gre", "--se", f"{tmp_path}/a", "--se", f"{tmp_path}/b",
+        "--method", "closed-form", "--maps-only", "-o", f"{tmp_path}/out",
+    ]  # fmt: skip
+
+
+def test_preprocess_and_reconstruct_ask_for_their_step(slicer_scene: Any, fake: Fake, tmp_path: Path) -> None:
+    asked = Asked(fake("succeed"))
+    ChiSepPreprocessLogic(asked).run(
+        tmp_path / "gre", gre_phase=tmp_path / "phase", mask=tmp_path / "mask.nii.gz", echo_times_s=(0.004, 0.01),
+        field_strength_t=3.0, phase_unit="siemens", overwrite=True, output=tmp_path / "maps",
+    )  # fmt: skip
+    assert asked.arguments == [
+        "preprocess", "--gre", f"{tmp_path}/gre", "--gre-phase", f"{tmp_path}/phase",
+        "--mask", f"{tmp_path}/mask.nii.gz", "--echo-times", "0.004,0.01", "--field-strength", "3.0",
+        "--phase-unit", "siemens", "--overwrite", "-o", f"{tmp_path}/maps",
+    ]  # fmt: skip
+    ChiSepReconstructLogic(asked).run(tmp_path / "maps", method="tkd", output=tmp_path / "chi")
+    assert asked.arguments == ["reconstruct", f"{tmp_path}/maps", "--method", "tkd", "-o", f"{tmp_path}/chi"]
+
+
+def test_nodes_lie_in_folders(slicer_scene: Any, fake: Fake, tmp_path: Path) -> None:
+    nodes = ChiSeparationLogic(fake("succeed")).run(tmp_path, output=tmp_path / "out")
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer_scene)
+    names = {
+        name: hierarchy.GetItemName(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)))
+        for name, node in nodes.items()
+    }
+    assert names == {"r2star": "χ-separation", "chi_para": "χ-separation: closed-form"}
+
+
+def test_without_output_nothing_stays_on_disk(slicer_scene: Any, fake: Fake, tmp_path: Path) -> None:
+    asked = Asked(fake("succeed"))
+    ChiSeparationLogic(asked).run(tmp_path)
+    temporary = Path(asked.arguments[-1])
+    assert temporary.name.startswith("chisep-")
+    assert not temporary.exists()
+
+
+@pytest.mark.parametrize(("mode", "error"), [("bad_input", ComputationError), ("crash", ComputationError)])
+def test_failure_is_one_sentence_and_leaves_no_node(
+    slicer_scene: Any, fake: Fake, tmp_path: Path, mode: str, error: type[Exception]
+) -> None:
+    before = slicer_scene.GetNumberOfNodes()
+    asked = Asked(fake(mode))
+    with pytest.raises(error) as caught:
+        ChiSeparationLogic(asked).run(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert slicer_scene.GetNumberOfNodes() == before
+    assert not Path(asked.arguments[-1]).exists()
+
+
+def test_progress_can_cancel(slicer_scene: Any, fake: Fake, tmp_path: Path) -> None:
+    grandchildren: list[int] = []
+
+    def stop(status: Status) -> bool:
+        grandchildren.append(int(status.detail))
+        return False
+
+    with pytest.raises(CancelledError):
+        ChiSeparationLogic(fake("hang")).run(tmp_path, progress=stop)
+    (pid,) = grandchildren
+    stat = Path(f"/proc/{pid}/stat")
+    assert not stat.exists() or stat.read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_interrupt_ends_the_child(fake: Fake, tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def interrupt(status: Status) -> None:
+        pids.append(int(status.detail))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ChiSepPreprocessLogic(fake("hang")).run(tmp_path, progress=interrupt)
+    stat = Path(f"/proc/{pids[0]}/stat")
+    assert not stat.exists() or stat.read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_no_input_is_refused_before_a_child_starts(fake: Fake) -> None:
+    empty: tuple[Any, ...] = ("", None, [])
+    for given in empty:
+        with pytest.raises(InputError, match="multi-echo GRE"):
+            ChiSeparationLogic(fake("crash")).run(given)
+    with pytest.raises(InputError, match="folder of maps"):
+        ChiSepReconstructLogic(fake("crash")).run("")
+
+
+def test_result_without_maps_is_an_error(tmp_path: Path) -> None:
+    from ChiSepPreprocessLib.gui.computation import load_maps
+
+    with pytest.raises(InputError, match="no map"):
+        load_maps(Result(tmp_path, ()), "Maps")
+
+
+def test_parameter_node_is_one_for_each_scene(slicer_scene: Any) -> None:
+    logic = ChiSeparationLogic()
+    node = logic.getParameterNode()
+    assert node is logic.getParameterNode()
+    assert node.GetAttribute("ModuleName") == node.GetSingletonTag() == "ChiSeparation"
+    assert node is not ChiSepPreprocessLogic().getParameterNode()
+
+
+def test_options_leave_out_what_is_not_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert path_options(gre="-odd name", se=None, flair="", mask=[]) == ["--gre", str(tmp_path / "-odd name")]
+    assert value_options(echo_times=(0.1, 0.2), field_strength=None, phase_unit="") == ["--echo-times", "0.1,0.2"]
+
+
+def test_command_line_knows_every_option_that_the_logics_use(fake: Fake, tmp_path: Path) -> None:
+    typer_main = pytest.importorskip("typer.main", reason="typer is not installed")
+    from ChiSeparationLib.cli import app
+
+    commands = typer_main.get_command(app).commands
+    everything: dict[str, Any] = {
+        "gre": "g", "gre_phase": "p", "se": "s", "mask": "m", "echo_times_s": (0.1, 0.2), "field_strength_t": 3.0,
+        "phase_unit": "rad", "overwrite": True,
+    }  # fmt: skip
+    asked = Asked(fake("silent"))
+    for logic, given in (
+        (ChiSeparationLogic(asked), everything | {"flair": "f"}),
+        (ChiSepPreprocessLogic(asked), everything),
+    ):
+        with pytest.raises(ComputationError):
+            logic.run(**given)  # type: ignore[arg-type]
+        known = {option for one in commands[asked.arguments[0]].params for option in one.opts}
+        used = {one for one in asked.arguments if one.startswith("-")} | {"--progress-json"}
+        assert used <= known, used - known
+
+
+def test_real_command_line_reports_bad_input_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ComputationError, match="does not exist") as caught:
+        ChiSeparationLogic().run(tmp_path / "missing")
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,207 @@
+"""The panels with their real ``.ui`` files over stand-in widgets: buttons, progress, errors, life of the scene."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host.stand_ins import Record, Timer
+
+Fake = Callable[[str], Callable[[Sequence[str]], list[str]]]
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def open_panel(record: Record) -> Iterator[Open]:
+    """Open a module's panel; what still runs at the end is stopped."""
+    opened: list[Any] = []
+
+    def open_one(module: str, command: Callable[[Sequence[str]], Sequence[str]], **logic: Any) -> Any:
+        file = importlib.import_module(module)
+        parent = type("Parent", (), {"isEntered": True})()
+        panel = getattr(file, f"{module}Widget")(parent, getattr(file, f"{module}Logic")(command, **logic))
+        panel.setup()
+        opened.append(panel)
+        return panel
+
+    yield open_one
+    for panel in opened:
+        panel.cleanup()
+
+
+def timer_of(record: Record) -> Timer:
+    (timer,) = record.timers
+    return timer
+
+
+def let_run(panel: Any, record: Record, until: Callable[[], bool], limit_s: float = 20.0) -> None:
+    stop_at_s = time.monotonic() + limit_s
+    while not until():
+        assert time.monotonic() < stop_at_s, "the panel did not get there"
+        timer_of(record).fire()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("module", "field", "parameter"),
+    [
+        ("ChiSepPreprocess", "grePathLineEdit", "gre"),
+        ("ChiSepReconstruct", "mapsFolderPathLineEdit", "mapsFolder"),
+        ("ChiSeparation", "grePathLineEdit", "gre"),
+    ],
+)
+def test_click_run_loads_nodes(
+    open_panel: Open, record: Record, fake: Fake, tmp_path: Path, module: str, field: str, parameter: str
+) -> None:
+    panel = open_panel(module, fake("succeed"))
+    ui = panel.ui
+    assert not ui.runButton.enabled
+    assert not ui.cancelButton.enabled
+    getattr(ui, field).currentPath = str(tmp_path)
+    assert panel.logic.getParameterNode().GetParameter(parameter) == str(tmp_path)
+    assert ui.runButton.enabled
+    ui.runButton.click()
+    assert not ui.runButton.enabled
+    assert ui.cancelButton.enabled
+    let_run(panel, record, lambda: ui.runButton.enabled)
+    assert set(panel.nodes) == {"r2star", "chi_para"}
+    assert record.shown == [panel.nodes["chi_para"]]
+    assert ui.progressBar.value == 100
+    assert ui.messagesTextEdit.plainText == "the phase unit was read from the range"
+    assert "2 volumes" in ui.statusLabel.text
+    assert not timer_of(record).active
+    assert not ui.cancelButton.enabled
+    assert record.errors == []
+
+
+def test_panel_hands_over_every_parameter(open_panel: Open, record: Record, fake: Fake) -> None:
+    arguments: list[str] = []
+
+    def command(given: Sequence[str]) -> list[str]:
+        arguments[:] = given
+        return fake("silent")(given)
+
+    panel = open_panel("ChiSeparation", command)
+    ui = panel.ui
+    for name in ("gre", "grePhase", "se", "flair", "mask", "output"):
+        getattr(ui, f"{name}PathLineEdit").currentPath = f"/data/{name}"
+    ui.methodComboBox.currentIndex = 1 - ui.methodComboBox.currentIndex
+    ui.overwriteCheckBox.checked = True
+    method = panel.logic.getParameterNode().GetParameter("method")
+    panel.startJob().close()
+    assert method != "closed-form"
+    assert arguments == [
+        "run", "--gre", "/data/gre", "--gre-phase", "/data/grePhase", "--se", "/data/se", "--flair", "/data/flair",
+        "--mask", "/data/mask", "--overwrite", "--method", method, "--maps-only", "-o", "/data/output",
+    ]  # fmt: skip
+
+
+def test_parameters_reach_the_panel_from_the_scene(open_panel: Open, fake: Fake) -> None:
+    panel = open_panel("ChiSeparation", fake("succeed"))
+    panel.exit()
+    node = panel.logic.getParameterNode()
+    node.SetParameter("se", "/data/se")
+    node.SetParameter("overwrite", "True")
+    assert panel.ui.sePathLineEdit.currentPath == ""
+    panel.enter()
+    assert panel.ui.sePathLineEdit.currentPath == "/data/se"
+    assert panel.ui.overwriteCheckBox.checked
+    assert panel.ui.methodComboBox.currentIndex >= 0
+
+
+def test_exit_lets_go_of_the_scene(open_panel: Open, fake: Fake) -> None:
+    panel = open_panel("ChiSepPreprocess", fake("succeed"))
+    node = panel.logic.getParameterNode()
+    watched = node.HasObserver("ModifiedEvent")
+    panel.exit()
+    assert watched
+    assert not node.HasObserver("ModifiedEvent")
+    panel.ui.grePathLineEdit.currentPath = "/elsewhere"
+    assert node.GetParameter("gre") == ""
+
+
+def test_cancel_stops_and_says_so(open_panel: Open, record: Record, fake: Fake, tmp_path: Path) -> None:
+    panel = open_panel("ChiSeparation", fake("hang"))
+    panel.ui.grePathLineEdit.currentPath = str(tmp_path)
+    panel.ui.runButton.click()
+    let_run(panel, record, lambda: panel.ui.progressBar.value == 50)
+    panel.ui.cancelButton.click()
+    let_run(panel, record, lambda: panel.ui.runButton.enabled, limit_s=2.0)
+    assert panel.ui.statusLabel.text == "Cancelled."
+    assert panel.ui.progressBar.value == 0
+    assert panel.nodes == {}
+    assert record.errors == []
+
+
+def test_error_is_one_sentence_with_details(open_panel: Open, record: Record, fake: Fake, tmp_path: Path) -> None:
+    panel = open_panel("ChiSeparation", fake("bad_input"))
+    panel.ui.grePathLineEdit.currentPath = str(tmp_path)
+    panel.ui.runButton.click()
+    let_run(panel, record, lambda: panel.ui.runButton.enabled)
+    sentence = "echo times: got nothing; expected seconds."
+    assert record.errors == [(sentence, "chisep: echo times: got nothing")]
+    assert panel.ui.statusLabel.text == sentence
+
+
+def test_child_that_cannot_start_is_an_error(open_panel: Open, record: Record, tmp_path: Path) -> None:
+    panel = open_panel("ChiSeparation", lambda arguments: ["/no/such/python"])
+    panel.ui.grePathLineEdit.currentPath = str(tmp_path)
+    panel.ui.runButton.click()
+    ((message, _details),) = record.errors
+    assert "could not be started" in message
+    assert panel.ui.runButton.enabled
+    assert not timer_of(record).active
+
+
+def test_fault_while_loading_is_shown_and_leaves_the_panel_usable(
+    open_panel: Open, record: Record, fake: Fake, tmp_path: Path
+) -> None:
+    def load(result: Any, folder_name: str) -> Any:
+        raise ZeroDivisionError("planted")
+
+    panel = open_panel("ChiSeparation", fake("succeed"), load=load)
+    panel.ui.grePathLineEdit.currentPath = str(tmp_path)
+    panel.ui.runButton.click()
+    let_run(panel, record, lambda: panel.ui.runButton.enabled)
+    ((message, details),) = record.errors
+    assert message == "Something went wrong: planted"
+    assert "ZeroDivisionError" in details
+
+
+def test_closing_the_scene_stops_the_computation(
+    open_panel: Open, record: Record, fake: Fake, scene: Any, tmp_path: Path
+) -> None:
+    panel = open_panel("ChiSeparation", fake("hang"))
+    panel.ui.grePathLineEdit.currentPath = str(tmp_path)
+    panel.ui.runButton.click()
+    job = panel._job
+    scene.Clear(0)
+    assert job.finished or job.child._process.poll() is not None
+    assert panel._job is None
+    assert not timer_of(record).active
+    assert panel.ui.grePathLineEdit.currentPath == ""
+    panel.ui.grePathLineEdit.currentPath = "/again"
+    assert panel.logic.getParameterNode().GetParameter("gre") == "/again"
+    assert panel.ui.runButton.enabled
+
+
+def test_cleanup_stops_the_computation_and_removes_observers(
+    open_panel: Open, record: Record, fake: Fake, tmp_path: Path
+) -> None:
+    panel = open_panel("ChiSeparation", fake("hang"))
+    panel.ui.grePathLineEdit.currentPath = str(tmp_path)
+    panel.ui.runButton.click()
+    job = panel._job
+    panel.cleanup()
+    assert job.child._process.poll() is not None
+    assert panel.Observations == []
+
+
+def test_panel_brings_its_own_logic(record: Record) -> None:
+    file = importlib.import_module("ChiSepReconstruct")
+    assert isinstance(file.ChiSepReconstructWidget(object()).logic, file.ChiSepReconstructLogic)
