@@ -65,3 +65,7 @@ class Reporter:
         """Reporter for a part of this one's span, given as fractions of it."""
         width = self.stop - self.start
         return Reporter(self.callback, self.start + width * start, self.start + width * stop)
+
+    def forward(self, status: Status) -> None:
+        """Take the status of a job that fills this span, as a :data:`Progress` callback."""
+        self(status.step, status.fraction, status.detail)

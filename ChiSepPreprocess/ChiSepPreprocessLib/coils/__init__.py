@@ -1,0 +1,1 @@
+"""Coil combination and the phase offset at echo time zero."""

@@ -1,0 +1,1 @@
+"""From unwrapped echoes to one field map."""

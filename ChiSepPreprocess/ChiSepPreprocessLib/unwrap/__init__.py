@@ -1,0 +1,1 @@
+"""Phase unwrapping in space and over echoes."""

@@ -1,0 +1,188 @@
+"""NIfTI files with BIDS sidecars, or with what the user states."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.loading import LoadOptions, inspect, load_acquisition, load_image, load_spin_echo
+from dicom_writer_for_tests import rotation
+
+SHAPE = (9, 8, 11)
+AFFINE = np.eye(4)
+AFFINE[:3, :3] = rotation(15.0, 10.0, -4.0) * [0.9, 1.2, 2.0]
+AFFINE[:3, 3] = (-20.0, 31.0, 4.5)
+OPTIONS = LoadOptions(echo_times_s=(0.005, 0.01), field_strength_t=3.0)
+
+
+def _save(path: Path, data: NDArray[Any], sidecar: dict[str, Any] | None = None, scale: float | None = None) -> Path:
+    image = nibabel.Nifti1Image(data, AFFINE)
+    if scale is not None:
+        image.header.set_slope_inter(scale, 0.0)
+    nibabel.save(image, path)
+    if sidecar is not None:
+        path.with_suffix("").with_suffix(".json").write_text(json.dumps(sidecar))
+    return path
+
+
+def _truth() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    random = np.random.default_rng(5)
+    magnitude = random.uniform(1.0, 100.0, (*SHAPE, 2)).astype(np.float32)
+    phase = random.uniform(-np.pi, np.pi, (*SHAPE, 2)).astype(np.float32)
+    return magnitude, phase
+
+
+def _bids(part: str, echo_time_s: float, **more: Any) -> dict[str, Any]:
+    letter = {"MAGNITUDE": "M", "PHASE": "P"}[part]
+    return {
+        "EchoTime": echo_time_s,
+        "MagneticFieldStrength": 3,
+        "ImagingFrequency": 123.2,
+        "ScanningSequence": "GR",
+        "ImageType": ["ORIGINAL", "PRIMARY", letter, "ND", part],
+        **more,
+    }
+
+
+def test_bids_folder_is_sorted_by_its_sidecars(tmp_path: Path) -> None:
+    """File names say nothing and lie about the order."""
+    magnitude, phase = _truth()
+    for echo, name in ((1, "a"), (0, "b")):
+        time = (0.005, 0.01)[echo]
+        _save(tmp_path / f"{name}1.nii.gz", phase[..., echo], _bids("PHASE", time, Units="rad"))
+        _save(tmp_path / f"{name}2.nii.gz", magnitude[..., echo], _bids("MAGNITUDE", time))
+    loaded = load_acquisition([tmp_path])
+    np.testing.assert_array_equal(loaded.gre_magnitude, magnitude)
+    np.testing.assert_array_equal(loaded.gre_phase, phase)
+    assert loaded.scan.echo_times_s == (0.005, 0.01)
+    assert loaded.scan.imaging_frequency_hz == pytest.approx(123.2e6)
+    np.testing.assert_allclose(loaded.scan.b0_direction_ijk, rotation(15.0, 10.0, -4.0)[2], atol=1e-6)
+    np.testing.assert_allclose(loaded.grid.affine, AFFINE, atol=1e-5)
+    assert loaded.source["phase_scaling"] == "rad (header)"
+    assert inspect([tmp_path]).can_reconstruct
+
+
+@pytest.mark.parametrize(
+    ("factor", "facts"),
+    [
+        (4096 / np.pi, {"Manufacturer": "Siemens"}),
+        (1000.0, {"Manufacturer": "GE"}),
+        (1000.0, {"Manufacturer": "Philips", "UsePhilipsFloatNotDisplayScaling": 0}),
+        (1.0, {"Manufacturer": "Philips", "UsePhilipsFloatNotDisplayScaling": 1}),
+    ],
+)
+def test_converted_phase_is_scaled_by_its_vendor(tmp_path: Path, factor: float, facts: dict[str, Any]) -> None:
+    magnitude, phase = _truth()
+    for echo, time in enumerate((0.005, 0.01)):
+        _save(tmp_path / f"p{echo}.nii.gz", phase[..., echo] * np.float32(factor), _bids("PHASE", time, **facts))
+        _save(tmp_path / f"m{echo}.nii.gz", magnitude[..., echo], _bids("MAGNITUDE", time, **facts))
+    loaded = load_acquisition([tmp_path])
+    sign = -1.0 if facts["Manufacturer"] == "GE" else 1.0  # GE stores the conjugate
+    np.testing.assert_allclose(loaded.gre_phase, sign * phase, atol=2e-6)
+
+
+def test_four_axes_with_stated_values(tmp_path: Path) -> None:
+    magnitude, phase = _truth()
+    gre, gre_phase = _save(tmp_path / "m.nii.gz", magnitude), _save(tmp_path / "p.nii", phase)
+    loaded = load_acquisition([gre], gre_phase=[gre_phase], options=OPTIONS)
+    np.testing.assert_array_equal(loaded.gre_phase, phase)
+    assert loaded.source["phase_scaling"] == "rad (range of the values)"
+
+
+def test_five_axes(tmp_path: Path) -> None:
+    """Time as an empty fourth axis, echoes on the fifth."""
+    magnitude, phase = _truth()
+    gre, gre_phase = _save(tmp_path / "m.nii", magnitude[..., None, :]), _save(tmp_path / "p.nii", phase[..., None, :])
+    loaded = load_acquisition([gre], gre_phase=[gre_phase], options=OPTIONS)
+    np.testing.assert_array_equal(loaded.gre_phase, phase)
+
+
+def test_one_file_for_each_echo_in_the_given_order(tmp_path: Path) -> None:
+    magnitude, phase = _truth()
+    gre = [_save(tmp_path / f"{'zy'[echo]}.nii", magnitude[..., echo]) for echo in (0, 1)]
+    gre_phase = [_save(tmp_path / f"{'ba'[echo]}.nii", phase[..., echo]) for echo in (0, 1)]
+    loaded = load_acquisition(gre, gre_phase=gre_phase, options=OPTIONS)
+    np.testing.assert_array_equal(loaded.gre_magnitude, magnitude)
+    np.testing.assert_array_equal(loaded.gre_phase, phase)
+    assert any("in the order" in warning for warning in loaded.warnings)
+
+
+def test_spin_echo_and_flair_of_nifti(tmp_path: Path) -> None:
+    magnitude, phase = _truth()
+    gre, gre_phase = _save(tmp_path / "m.nii.gz", magnitude), _save(tmp_path / "p.nii", phase)
+    se, flair = _save(tmp_path / "se.nii", magnitude), _save(tmp_path / "flair.nii", magnitude[..., 0])
+    options = LoadOptions(echo_times_s=(0.005, 0.01), se_echo_times_s=(0.01, 0.1), field_strength_t=3.0)
+    loaded = load_acquisition([gre], gre_phase=[gre_phase], se=[se], flair=[flair], options=options)
+    assert loaded.spin_echo is not None and loaded.flair is not None
+    assert loaded.spin_echo.echo_times_s == (0.01, 0.1)
+    np.testing.assert_array_equal(loaded.flair.data, magnitude[..., 0])
+    with pytest.raises(InputError, match="--se-echo-times"):
+        load_spin_echo([se])
+
+
+def test_label_map_keeps_its_numbers(tmp_path: Path) -> None:
+    labels = np.random.default_rng(6).integers(0, 300, SHAPE).astype(np.int16)
+    np.testing.assert_array_equal(load_image([_save(tmp_path / "l.nii.gz", labels)]).data, labels)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("part", ["gre_magnitude", "gre_phase"])
+def test_voxels_that_are_not_finite(tmp_path: Path, bad: float, part: str) -> None:
+    magnitude, phase = _truth()
+    (phase if part == "gre_phase" else magnitude)[2, 3, 4, 1] = bad
+    gre, gre_phase = _save(tmp_path / "m.nii.gz", magnitude), _save(tmp_path / "p.nii", phase)
+    with pytest.raises(InputError, match=f"{part}: got 1 voxels that are NaN or infinite"):
+        load_acquisition([gre], gre_phase=[gre_phase], options=OPTIONS)
+
+
+def test_without_orientation_b0_is_unknown(tmp_path: Path) -> None:
+    magnitude, phase = _truth()
+    files = []
+    for name, data in (("m", magnitude), ("p", phase)):
+        image = nibabel.Nifti1Image(data, None)
+        image.header["sform_code"] = image.header["qform_code"] = 0
+        files.append(tmp_path / f"{name}.nii")
+        nibabel.save(image, files[-1])
+    with pytest.raises(InputError, match="direction of B0"):
+        load_acquisition(files[:1], gre_phase=files[1:], options=OPTIONS)
+
+
+def test_missing_values_say_how_to_state_them(tmp_path: Path) -> None:
+    magnitude, phase = _truth()
+    gre, gre_phase = _save(tmp_path / "m.nii.gz", magnitude), _save(tmp_path / "p.nii", phase)
+    with pytest.raises(InputError, match="--echo-times"):
+        load_acquisition([gre], gre_phase=[gre_phase])
+    with pytest.raises(InputError, match="--field-strength"):
+        load_acquisition([gre], gre_phase=[gre_phase], options=LoadOptions(echo_times_s=(0.005, 0.01)))
+    with pytest.raises(InputError, match=r"magnitude without phase.*--gre-phase"):
+        load_acquisition([gre], options=OPTIONS)
+    (obstacle,) = inspect([gre, gre_phase]).obstacles
+    assert "do not say what they are" in obstacle
+    small = _save(tmp_path / "s.nii", phase[..., :1])
+    with pytest.raises(InputError, match="2 echoes of magnitude and 1 of phase"):
+        load_acquisition([gre], gre_phase=[small], options=OPTIONS)
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    magnitude, phase = _truth()
+    gre, gre_phase = _save(tmp_path / "m.nii.gz", magnitude), _save(tmp_path / "p.nii", phase)
+    gre_phase.write_bytes(gre_phase.read_bytes()[:5000])
+    with pytest.raises(InputError, match="a file whose voxels cannot be read"):
+        load_acquisition([gre], gre_phase=[gre_phase], options=OPTIONS)
+    packed = _save(tmp_path / "q.nii.gz", phase)
+    packed.write_bytes(packed.read_bytes()[:5000])
+    with pytest.raises(InputError, match="a file whose voxels cannot be read"):
+        load_acquisition([gre], gre_phase=[packed], options=OPTIONS)
+    gre_phase.write_bytes(b"not a NIfTI file")
+    with pytest.raises(InputError, match=r"p\.nii, which cannot be read"):
+        load_acquisition([gre], gre_phase=[gre_phase], options=OPTIONS)
+    (tmp_path / "m.json").write_text("{")
+    with pytest.raises(InputError, match=r"m\.json, which is no JSON"):
+        load_acquisition([gre])
