@@ -178,7 +178,7 @@ def test_child_gets_a_clean_environment(fake: Fake, tmp_path: Path, monkeypatch:
 
 def test_command_runs_the_command_line() -> None:
     python, *rest = cli_command(["run", "--gre", "a"])
-    assert (python, rest) == (sys.executable, ["-m", "ChiSeparationLib.cli", "run", "--gre", "a", "--progress-json"])
+    assert (python, rest) == (sys.executable, ["-m", "ChiSeparationLib", "run", "--gre", "a", "--progress-json"])
 
 
 def test_command_line_is_found_from_another_folder(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def load_maps(result: Result, folder_name: str) -> Mapping[str, Any]:
     Returns
     -------
     mapping of str to vtkMRMLNode
-        By artifact; of several methods that make the same artifact, those of the first.
+        By artifact, of several methods that make the same artifact those of the first; and the images by name.
 
     Raises
     ------
@@ -79,6 +79,21 @@ def load_maps(result: Result, folder_name: str) -> Mapping[str, Any]:
         name = folder_name if is_plain else f"{folder_name}: {folder.name}"
         for artifact, node in add_maps(current_scene(), read_mapset(folder), folder_name=name).items():
             nodes.setdefault(artifact, node)
+    return {**nodes, **_load_images(result.output / "images", folder_name)}
+
+
+def _load_images(folder: Path, folder_name: str) -> dict[str, Any]:
+    """Load the anatomical images that the maps are shown on."""
+    from ..artifacts import Image
+    from ..files import read_nifti
+    from ..scene.nodes import add_image, put_in_folder
+    from ..scene.session import current_scene
+
+    nodes = {}
+    for path in sorted(folder.glob("*.nii.gz")):
+        name = path.name.removesuffix(".nii.gz")
+        nodes[name] = add_image(current_scene(), name, Image(*read_nifti(path)))
+        put_in_folder(current_scene(), nodes[name], folder_name)
     return nodes
 
 

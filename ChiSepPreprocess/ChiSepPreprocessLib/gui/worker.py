@@ -138,7 +138,7 @@ def child_environment() -> dict[str, str]:
 
 def cli_command(arguments: Sequence[str]) -> list[str]:
     """Give the command that runs the command line in a child with progress as JSON lines."""
-    return [python_executable(), "-m", "ChiSeparationLib.cli", *arguments, "--progress-json"]
+    return [python_executable(), "-m", "ChiSeparationLib", *arguments, "--progress-json"]
 
 
 class ChildProcess:

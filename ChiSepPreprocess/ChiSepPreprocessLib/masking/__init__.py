@@ -1,0 +1,1 @@
+"""Where the brain is: brain extraction and morphology on masks."""

@@ -1,0 +1,1 @@
+"""Bringing images onto one grid: geometry, rigid registration, resampling."""

@@ -1,0 +1,298 @@
+"""The ``chisep`` command.
+
+Exit codes: 0 done, 2 bad input (one line on standard error), 1 a fault of ours, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ChiSepPreprocessLib import __version__
+from ChiSepPreprocessLib.errors import CancelledError, ChiSepError, InputError
+from ChiSepPreprocessLib.loading import LoadOptions
+
+from .console import Console
+from .workflow import Inputs, Study
+
+app = typer.Typer(
+    name="chisep",
+    help="Separate paramagnetic (iron) and diamagnetic (myelin) susceptibility sources in brain MRI.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_CANCELLED = 130
+
+#: Wrong words on the command line; typer names only a subclass of it.
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+
+Paths = Annotated[list[Path] | None, typer.Option(help="File, folder or zip archive; may be repeated.")]
+GrePaths = Annotated[
+    list[Path], typer.Option(help="Multi-echo GRE: file, folder or zip archive; a whole study folder is enough.")
+]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
+Methods = Annotated[str, typer.Option(help="Method, or several separated by commas; see 'chisep methods'.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+JsonLines = Annotated[bool, typer.Option(help="Print progress as JSON lines on standard output.")]
+MaskFile = Annotated[Path | None, typer.Option(help="Brain mask (NIfTI on the GRE's grid).")]
+GivenMaps = Annotated[
+    list[str] | None, typer.Option("--map", help="NAME=FILE: use this map instead of computing it; may be repeated.")
+]
+EchoTimes = Annotated[str | None, typer.Option(help="Echo times in seconds, separated by commas.")]
+Field = Annotated[float | None, typer.Option(help="Field strength in tesla, if the headers do not say.")]
+PhaseUnit = Annotated[str | None, typer.Option(help="Unit of the stored phase, if the headers do not say.")]
+FlipPhase = Annotated[bool, typer.Option(help="Negate the phase.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace another run's results in the folder.")]
+MapsOnly = Annotated[bool, typer.Option(help="Write the maps alone: no scene, pictures or report.")]
+
+
+def _times(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("echo times", text, "seconds separated by commas, such as 0.004,0.010") from None
+
+
+def _named_files(pairs: Sequence[str] | None) -> dict[str, Path]:
+    found = {}
+    for pair in pairs or ():
+        name, separator, path = pair.partition("=")
+        if not separator:
+            raise InputError("--map", pair, "NAME=FILE, such as r2star=my_r2star.nii.gz")
+        found[name] = Path(path)
+    return found
+
+
+def _load_options(
+    echo_times: str | None, se_echo_times: str | None, field_strength: float | None, phase_unit: str | None, flip: bool
+) -> LoadOptions:
+    return LoadOptions(
+        echo_times_s=_times(echo_times),
+        se_echo_times_s=_times(se_echo_times),
+        field_strength_t=field_strength,
+        phase_unit=phase_unit,
+        flip_phase_sign=flip,
+    )
+
+
+def _inputs(
+    gre: Sequence[Path], gre_phase: Sequence[Path] | None, se: Sequence[Path] | None, flair: Sequence[Path] | None,
+    mask: Path | None, maps: Sequence[str] | None, load: LoadOptions,
+) -> Inputs:  # fmt: skip
+    return Inputs(gre=tuple(gre), gre_phase=tuple(gre_phase or ()), se=tuple(se or ()), flair=tuple(flair or ()),
+                  mask=mask, maps=_named_files(maps), load=load)  # fmt: skip
+
+
+@app.command()
+def info(
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders, zip archives.")], as_json: AsJson = False
+) -> None:
+    """Say what is in there: series, echoes, and what is missing."""
+    from ChiSepPreprocessLib.loading import inspect
+
+    inventory = inspect(paths)
+    Console.show(inventory.to_json(), as_json=as_json)
+
+
+@app.command()
+def run(
+    gre: GrePaths,
+    output: Output,
+    gre_phase: Paths = None,
+    se: Paths = None,
+    flair: Paths = None,
+    lesions: Annotated[
+        Path | None, typer.Option(help="Lesion mask or labels (NIfTI on the GRE's or FLAIR's grid).")
+    ] = None,
+    mask: MaskFile = None,
+    given: GivenMaps = None,
+    method: Methods = "closed-form",
+    echo_times: EchoTimes = None,
+    se_echo_times: EchoTimes = None,
+    field_strength: Field = None,
+    phase_unit: PhaseUnit = None,
+    flip_phase_sign: FlipPhase = False,
+    overwrite: Overwrite = False,
+    maps_only: MapsOnly = False,
+    progress_json: JsonLines = False,
+) -> None:
+    """Run the main job: data to maps, χ maps, scene, pictures and report."""
+    from .presentation import Extras, present
+    from .workflow import run as run_all
+
+    load = _load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
+    inputs = _inputs(gre, gre_phase, se, flair, mask, given, load)
+    with Console(progress_json) as console:
+        study = run_all(
+            inputs, output, methods=tuple(method.split(",")), progress=console.progress, overwrite=overwrite
+        )
+        if not maps_only:
+            for problem in present(study, Extras(lesions=lesions), progress=console.progress):
+                console.warning(problem)
+        console.result(study)
+
+
+@app.command()
+def preprocess(
+    gre: GrePaths,
+    output: Output,
+    gre_phase: Paths = None,
+    se: Paths = None,
+    mask: MaskFile = None,
+    given: GivenMaps = None,
+    echo_times: EchoTimes = None,
+    se_echo_times: EchoTimes = None,
+    field_strength: Field = None,
+    phase_unit: PhaseUnit = None,
+    flip_phase_sign: FlipPhase = False,
+    overwrite: Overwrite = False,
+    progress_json: JsonLines = False,
+) -> None:
+    """Compute the maps alone (mask, fields, R2*, R2, R2′)."""
+    from .workflow import run_preprocess
+
+    load = _load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
+    inputs = _inputs(gre, gre_phase, se, None, mask, given, load)
+    with Console(progress_json) as console:
+        console.result(run_preprocess(inputs, output, progress=console.progress, overwrite=overwrite))
+
+
+@app.command()
+def reconstruct(
+    maps: Annotated[Path, typer.Argument(help="Folder of maps, such as 'chisep preprocess' writes.")],
+    output: Output,
+    method: Methods = "closed-form",
+    progress_json: JsonLines = False,
+) -> None:
+    """Compute χ maps from maps on disk."""
+    from .workflow import run_reconstruct, study_from_maps
+
+    with Console(progress_json) as console:
+        study = study_from_maps(maps, output)
+        console.result(run_reconstruct(study, tuple(method.split(",")), progress=console.progress))
+
+
+@app.command()
+def methods(as_json: AsJson = False) -> None:
+    """List every method: what it needs, gives, its options and paper."""
+    from ChiSepReconstructLib.methods import describe
+
+    Console.show({"methods": describe()}, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    estimate: Annotated[Path, typer.Option(help="Folder of a run, or of maps.")],
+    truth: Annotated[Path, typer.Option(help="Folder of true maps.")],
+    method: Annotated[str | None, typer.Option(help="Which of the run's methods; the first by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare maps with the truth: NRMSE, pSNR, HFEN, SSIM."""
+    from ChiSepReconstructLib.evaluation.evaluate import evaluate as compare
+
+    from .run_folder import read_run
+
+    Console.show({"maps": compare(read_run(estimate, method), read_run(truth))}, as_json=as_json)
+
+
+@app.command()
+def phantom(
+    output: Output,
+    dicom: Annotated[bool, typer.Option(help="Write DICOM series instead of NIfTI.")] = False,
+    vendor: Annotated[str, typer.Option(help="Style of the DICOM: siemens or philips.")] = "siemens",
+    seed: Annotated[int, typer.Option(help="Another seed is another patient.")] = 0,
+    voxel_size_mm: Annotated[str, typer.Option(help="Voxel size i,j,k in mm.")] = "1,1,1",
+    fine_mm: Annotated[float, typer.Option(help="Resolution of the simulation in mm.")] = 0.5,
+    field_strength: Annotated[float, typer.Option(help="Field strength in tesla.")] = 3.0,
+    tilt_deg: Annotated[str, typer.Option(help="Rotation of the slab about x,y,z in degrees.")] = "0,0,0",
+    snr: Annotated[float, typer.Option(help="Of the first echo in the brain.")] = 70.0,
+    progress_json: JsonLines = False,
+) -> None:
+    """Simulate a patient with known truth (simulated data)."""
+    from .demo import write_patient
+
+    with Console(progress_json) as console:
+        write_patient(
+            output, dicom=dicom, vendor=vendor, progress=console.progress, seed=seed, fine_mm=fine_mm, snr=snr,
+            voxel_size_mm=_three(voxel_size_mm), field_strength_t=field_strength, tilt_deg=_three(tilt_deg),
+        )  # fmt: skip
+
+
+def _three(text: str) -> tuple[float, float, float]:
+    values = text.split(",")
+    try:
+        first, second, third = (float(value) for value in values)
+    except ValueError:
+        raise InputError("option", text, "three numbers separated by commas, such as 1,1,2") from None
+    return first, second, third
+
+
+@app.command()
+def demo(output: Output = Path("demo_output"), seed: int = 0, progress_json: JsonLines = False) -> None:
+    """Run the main job on a simulated patient written as DICOM, and compare with the truth."""
+    from .demo import run_demo
+
+    with Console(progress_json) as console:
+        study: Study = run_demo(output, seed=seed, console=console)
+        console.result(study)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        sys.stdout.write(f"chisep {__version__}\n")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)  # so that a part of a file is removed before the process ends
+    raise SystemExit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    Console.stopping = True  # a class attribute: there is one console
+    raise KeyboardInterrupt
+
+
+def _run(arguments: list[str]) -> int:
+    json_lines = "--progress-json" in arguments
+    try:
+        if app(args=arguments, standalone_mode=False) == _CANCELLED:  # typer's own answer to an interrupt
+            return _fail("Cancelled.", _CANCELLED, json_lines)
+    except CancelledError as error:
+        return _fail(error, _CANCELLED, json_lines)
+    except KeyboardInterrupt:
+        return _fail("Cancelled.", _CANCELLED, json_lines)
+    except ChiSepError as error:
+        return _fail(error, 2, json_lines)
+    except ModuleNotFoundError as error:
+        return _fail(f"The Python library '{error.name}' is not installed: pip install {error.name}", 2, json_lines)
+    except MemoryError:
+        return _fail("Out of memory. Close other programs, or use larger voxels.", 2, json_lines)
+    except _USAGE_ERROR as error:
+        return _fail(error.format_message(), 2, json_lines)
+    except Exception as error:
+        logging.getLogger(__name__).exception("Unexpected fault")
+        return _fail(f"A fault of ChiSeparation, please report it: {type(error).__name__}: {error}", 1, json_lines)
+    return 0
+
+
+def _fail(message: Any, code: int, json_lines: bool) -> int:
+    text = str(message)
+    sys.stderr.write(f"chisep: {text}\n")
+    if json_lines:
+        line = json.dumps({"event": "error", "message": text, "exit_code": code}, ensure_ascii=False)
+        sys.stdout.write(line + "\n")
+    return code

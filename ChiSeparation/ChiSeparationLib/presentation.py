@@ -1,0 +1,195 @@
+"""What people look at: the scene, slice pictures, tables and the report of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ChiSepPreprocessLib.artifacts import Array, Grid, Kind, Map, MapSet
+from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
+from ChiSepPreprocessLib.files import read_nifti
+from ChiSepPreprocessLib.progress import Progress, Reporter
+from ChiSepPreprocessLib.registration.rigid import resample
+
+from .lesions.components import LabelledLesions, label_mask, relabel
+from .lesions.grading import grade_lesions
+from .lesions.table import LesionTable
+from .report.html import Picture, ReportContent, write_report
+from .report.table import summarise_maps, write_summary_csv
+from .run_folder import MAPS, read_record
+from .workflow import Study
+
+#: Maps that get pictures, in the report's order.
+_PICTURED = ("chi_para", "chi_dia", "chi_total", "local_field", "r2star", "r2prime")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What a run may show besides its maps.
+
+    Parameters
+    ----------
+    lesions : Path, optional
+        Mask or labels as NIfTI.
+    evaluation : mapping
+        Row → metric → value, against a known truth.
+    simulated : bool
+        The data come from a simulation.
+    """
+
+    lesions: Path | None = None
+    evaluation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    simulated: bool = False
+
+
+def present(study: Study, extras: Extras | None = None, *, progress: Progress | None = None) -> tuple[str, ...]:
+    """Write tables, scene, pictures and report into the run's folder.
+
+    Parameters
+    ----------
+    study : Study
+        A run with at least one method.
+    extras : Extras, optional
+        Lesions and evaluation.
+    progress : callable, optional
+        Receives a status; returning ``False`` cancels.
+
+    Returns
+    -------
+    tuple of str
+        What could not be made on this machine, one sentence each.
+
+    Raises
+    ------
+    InputError
+        If the lesions do not fit the maps.
+    OutputError
+        If a file cannot be written.
+    """
+    extras, report = extras or Extras(), Reporter(progress)
+    started = time.perf_counter()
+    lesions = read_lesions(extras.lesions, study.maps.grid) if extras.lesions else None
+    tables: dict[str, LesionTable] = {}
+    for name, result in study.results.items():
+        report("tables", 0.0, name)
+        write_summary_csv(study.folder / name / "maps.csv", summarise_maps(result))
+        if lesions is not None and "chi_para" in result:
+            tables[name] = grade_lesions(result, lesions.lesions, excluded=lesions.dropped_mask)
+            tables[name].to_csv(study.folder / name / "lesions.csv")
+    problems: tuple[str, ...] = ()
+    pictures: list[Picture] = []
+    try:
+        pictures = _draw(study, lesions.lesions if lesions else None, tables, report.span(0.1, 0.9))
+    except MissingDependencyError as error:
+        problems = (str(error),)
+    report("report", 0.9)
+    content = _content(study, extras, tables, pictures, problems, time.perf_counter() - started)
+    write_report(study.folder / "report.html", content)
+    report("done", 1.0)
+    return problems
+
+
+def read_lesions(path: Path, grid: Grid) -> LabelledLesions:
+    """Lesions as labels on the maps' grid.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI: a mask (one value) or labels (several), on any grid in the scanner's space.
+    grid : Grid
+        The maps' grid.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or lies outside the maps.
+    """
+    data, own = read_nifti(path)
+    labels = np.rint(data).astype(np.int32)
+    if not own.matches(grid):
+        moved: Array = resample(labels.astype(np.float32), own, grid, None, nearest=True)
+        if labels.any() and not moved.any():
+            raise InputError("lesions", f"{path.name}, whose lesions lie outside the maps", "lesions of this patient",
+                             "Give the lesions in the space of the GRE or of the FLAIR of this session.")  # fmt: skip
+        labels = np.rint(moved).astype(np.int32)
+    return label_mask(labels > 0, grid) if labels.max(initial=0) <= 1 else relabel(labels, grid)
+
+
+def _draw(study: Study, lesions: Map | None, tables: Mapping[str, LesionTable], report: Reporter) -> list[Picture]:
+    """Scene and pictures, by Slicer's own code."""
+    from ChiSepPreprocessLib.scene.mrb import write_mrb
+    from ChiSepPreprocessLib.scene.nodes import add_lesions, add_maps
+    from ChiSepPreprocessLib.scene.session import close_session, headless_scene
+
+    scene = headless_scene()
+    try:
+        nodes = add_maps(scene, study.maps, folder_name="Maps", extra_images=study.images)
+        chi = {}
+        for name, result in study.results.items():
+            made = MapSet(result.grid, result.scan, {key: result[key] for key in result if key not in study.maps})
+            chi[name] = add_maps(scene, made, folder_name=f"χ maps ({name})")
+        if lesions is not None:
+            add_lesions(scene, lesions, _tags(tables), folder_name="Lesions")
+        report("scene", 0.1)
+        write_mrb(scene, study.folder / "scene.mrb")
+        report("pictures", 0.4)
+        return _pictures(scene, study, {**nodes}, chi, report.span(0.4, 1.0))
+    finally:
+        close_session(scene)
+
+
+def _tags(tables: Mapping[str, LesionTable]) -> dict[int, dict[str, str]]:
+    """Suggested grades as segment tags; the key says that they are suggestions."""
+    tags: dict[int, dict[str, str]] = {}
+    for method, table in tables.items():
+        for row in table.rows:
+            for name, suggestion in row.suggestions.items():
+                if suggestion.grade is not None:
+                    key = f"ChiSeparation.Suggestion.{method}.{name}"
+                    tags.setdefault(row.label, {})[key] = suggestion.grade.code
+    return tags
+
+
+def _pictures(
+    scene: Any, study: Study, nodes: Mapping[str, Any], chi: Mapping[str, Mapping[str, Any]], report: Reporter
+) -> list[Picture]:
+    from ChiSepPreprocessLib.scene.pictures import slice_pictures
+
+    wanted = [(method, name, node) for method, made in chi.items() for name, node in made.items() if name in _PICTURED]
+    wanted += [(MAPS, name, nodes[name]) for name in _PICTURED if name in nodes]
+    wanted.sort(key=lambda one: _PICTURED.index(one[1]))
+    pictures = []
+    for number, (origin, name, node) in enumerate(wanted):
+        report("pictures", number / len(wanted), name)
+        path = study.folder / "pictures" / f"{origin}-{name}.png"
+        slice_pictures(scene, nodes.get("gre_magnitude"), node, path)
+        pictures.append(Picture(f"{name} ({origin})" if origin != MAPS else name, path))
+    return pictures
+
+
+def _content(
+    study: Study, extras: Extras, tables: Mapping[str, LesionTable], pictures: list[Picture],
+    problems: tuple[str, ...], seconds: float,
+) -> ReportContent:  # fmt: skip
+    record = read_record(study.folder)
+    every = study.maps.including(*(one for result in study.results.values() for one in result.values()))
+    real = {key: one for key, one in every.items() if one.spec.kind is Kind.REAL}
+    return ReportContent(
+        title="Susceptibility source separation",
+        method={name: one.method for name, one in real.items()},
+        provenance={
+            "source": record.get("source", {}),
+            "seconds": {**record.get("seconds", {}), "display": round(seconds, 1)},
+        },
+        warnings=(*study.warnings, *problems),
+        maps=summarise_maps(every),
+        pictures=tuple(pictures),
+        lesions=tables,
+        evaluation=extras.evaluation or None,
+        simulated=extras.simulated,
+    )

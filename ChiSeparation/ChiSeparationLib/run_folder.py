@@ -1,0 +1,134 @@
+"""The folder of a run: what belongs together, what is complete, what can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ChiSepPreprocessLib import __version__
+from ChiSepPreprocessLib.artifacts import Grid, Image, Map, MapSet, ScanParameters
+from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.files import is_complete, read_map, read_mapset, write_json, write_map, write_nifti
+
+#: Folder of the maps that preprocessing makes, and of the images that they are shown on.
+MAPS, IMAGES = "maps", "images"
+_RECORD = "provenance.json"
+
+
+def fingerprint(paths: Iterable[Path], options: Mapping[str, Any]) -> str:
+    """Short hash of the inputs (names, sizes, times) and of every option."""
+    files = sorted(one for path in paths for one in ([path] if path.is_file() else path.rglob("*")) if one.is_file())
+    listed = [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+    text = json.dumps([__version__, listed, options], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run's files go.
+
+    Parameters
+    ----------
+    path : Path
+        The output folder.
+    mark : str
+        :func:`fingerprint` of the run.
+    """
+
+    path: Path
+    mark: str
+
+    @classmethod
+    def open(cls, path: Path, mark: str, *, overwrite: bool = False) -> RunFolder:
+        """Open a new folder, or one that an interrupted run with the same inputs and options left.
+
+        Raises
+        ------
+        InputError
+            If the folder holds another run.
+        OutputError
+            If it cannot be written.
+        """
+        previous = read_record(path).get("fingerprint")
+        if previous not in (None, mark):
+            if not overwrite:
+                raise InputError("output folder", f"{path}, which holds a run with other inputs or options",
+                                 "a new or empty folder", "Choose another one, or add --overwrite.")  # fmt: skip
+            for note in (path / MAPS).glob("*.json"):
+                note.unlink()
+        for part in path.rglob(".part-*"):
+            part.unlink(missing_ok=True)
+        folder = cls(path, mark)
+        if previous != mark:
+            folder.record({"state": "started"})
+        return folder
+
+    def record(self, content: Mapping[str, Any]) -> None:
+        """Write ``provenance.json``."""
+        write_json(self.path / _RECORD, {"version": __version__, "fingerprint": self.mark, **content})
+
+    def complete_maps(self, grid: Grid) -> dict[str, Map]:
+        """Maps of the same run that an earlier try completed."""
+        folder = self.path / MAPS
+        names = sorted(note.stem for note in folder.glob("*.json") if is_complete(folder, note.stem))
+        found = {name: read_map(folder, name)[0] for name in names}
+        return {name: one for name, one in found.items() if one.grid.matches(grid)}
+
+    def keep(self, one: Map, scan: ScanParameters, folder: str = MAPS) -> None:
+        """Write one map."""
+        write_map(one, scan, self.path / folder)
+
+    def keep_image(self, name: str, image: Image) -> None:
+        """Write an anatomical image, which is no map."""
+        write_nifti(self.path / IMAGES / f"{name}.nii.gz", image.data, image.grid)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Content of a folder's ``provenance.json``; empty where there is none.
+
+    Raises
+    ------
+    InputError
+        If it is there and cannot be read.
+    """
+    note = path / _RECORD
+    if not note.is_file():
+        return {}
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "provenance.json", f"a file that cannot be read ({error})", "JSON of an earlier run"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError("provenance.json", type(content).__name__, "a JSON object")
+    return content
+
+
+def read_run(path: Path, method: str | None = None) -> MapSet:
+    """Maps of a run and of one of its methods, or of a plain folder of maps.
+
+    Parameters
+    ----------
+    path : Path
+        A run's folder, or a folder of maps with sidecars.
+    method : str, optional
+        Which method's maps; the first that was run by default.
+
+    Raises
+    ------
+    InputError
+        If there are no maps, or the method was not run.
+    """
+    done = list(read_record(path).get("methods", {}))
+    if method is not None and method not in done:
+        raise InputError("method", method, f"one of those that were run: {', '.join(done) or 'none'}")
+    folders = [path / MAPS, *([path / (method or done[0])] if done else [])]
+    found = [read_mapset(folder) for folder in folders if folder.is_dir()]
+    if not found:
+        return read_mapset(path)
+    return found[0].including(*(one for maps in found[1:] for one in maps.values()))

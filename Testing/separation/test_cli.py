@@ -1,0 +1,129 @@
+"""The command line: exit codes, one line for an error, JSON where it was asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ChiSeparationLib import cli
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Run a command; return exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as left:
+        cli.main([str(one) for one in arguments])
+    captured = capsys.readouterr()
+    return int(left.value.code or 0), captured.out, captured.err
+
+
+def test_methods_as_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "methods", "--json")
+    assert code == 0
+    assert [one["name"] for one in json.loads(out)["methods"]] == ["tkd", "closed-form"]
+
+
+def test_info_lists_the_series_as_json(capsys: pytest.CaptureFixture[str], patient_folder: Path) -> None:
+    code, out, _ = call(capsys, "info", patient_folder / "dicom", "--json")
+    assert code == 0
+    assert "0.0077" in out
+    assert "SIMULATED" not in out.upper()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "--gre", "{empty}", "-o", "{out}"), "chisep:"),
+        (("run", "--gre", "{empty}/absent", "-o", "{out}"), "absent"),
+        (("run", "-o", "{out}"), "--gre"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--method", "magic"), "one of tkd, closed-form"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--echo-times", "four"), "seconds separated by commas"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--map", "r2star"), "NAME=FILE"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--map", "chi=x.nii.gz"), "x.nii.gz"),
+        (("reconstruct", "{empty}", "-o", "{out}"), "without a complete map"),
+        (("reconstruct", "{empty}/absent", "-o", "{out}"), "an existing folder"),
+        (("evaluate", "--estimate", "{empty}", "--truth", "{empty}"), "without a complete map"),
+        (("phantom", "-o", "{out}", "--voxel-size-mm", "1,1"), "three numbers"),
+        (("nonsense",), "nonsense"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, patient_folder: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"empty": tmp_path / "empty", "out": tmp_path / "out", "data": patient_folder / "dicom"}
+    code, out, err = call(capsys, *(one.format(**places) for one in arguments))
+    assert code == 2
+    assert err.count("\n") == 1
+    assert words in err
+    assert out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_lines_are_json_and_end_with_the_result(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, patient_folder: Path
+) -> None:
+    code, out, _ = call(
+        capsys, "run", "--gre", patient_folder / "dicom", "-o", tmp_path / "out", "--maps-only", "--progress-json"
+    )
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    fractions = [line["fraction"] for line in lines if line["event"] == "progress"]
+    assert fractions == sorted(fractions)
+    assert lines[-1]["event"] == "result"
+    assert {"chi_para", "chi_dia"} <= set(lines[-1]["maps"])
+    assert not list((tmp_path / "out").glob("*.mrb"))
+
+
+def test_error_as_json_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, _ = call(capsys, "run", "--gre", tmp_path, "-o", tmp_path / "out", "--progress-json")
+    last = json.loads(out.splitlines()[-1])
+    assert (code, last["event"], last["exit_code"]) == (2, "error", 2)
+
+
+def test_fault_of_ours_has_exit_code_1(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("ChiSepReconstructLib.methods.describe", fail)
+    code, _, err = call(capsys, "methods")
+    assert code == 1
+    assert "please report it: ZeroDivisionError" in err
+
+
+def test_evaluate_compares_a_run_with_its_truth(capsys: pytest.CaptureFixture[str], patient_folder: Path) -> None:
+    truth = patient_folder / "truth"
+    code, out, _ = call(capsys, "evaluate", "--estimate", truth, "--truth", truth, "--json")
+    found = json.loads(out)["maps"]
+    assert code == 0
+    assert found["chi_para"]["nrmse_percent"] == 0.0
+
+
+def test_missing_library_is_one_clear_line(tmp_path: Path) -> None:
+    """A Slicer without our requirements: the child says which library it needs."""
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError(\"No module named 'typer'\", name='typer')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "ChiSeparationLib", "methods", "--progress-json"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "library 'typer' is not installed" in json.loads(done.stdout)["message"]
+    assert done.stderr.count("\n") == 1
+
+
+def test_terminated_run_leaves_no_part_of_a_file(tmp_path: Path, patient_folder: Path) -> None:
+    command = [sys.executable, "-m", "ChiSeparationLib", "run", "--gre", str(patient_folder / "dicom"),
+               "-o", str(tmp_path / "out"), "--progress-json"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line).get("step") == "r2":
+                process.terminate()
+                break
+        assert process.wait(20) == 130
+    assert (tmp_path / "out" / "maps" / "brain_mask.json").is_file()
+    assert not list((tmp_path / "out").rglob(".part-*"))

