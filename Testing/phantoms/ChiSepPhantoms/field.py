@@ -66,6 +66,17 @@ def polynomial(rng: np.random.Generator, order: int = 2, size: float = 1.0) -> M
     return np.array([(*p, rng.normal(0, size)) for p in powers if 0 < sum(p) <= order])
 
 
+def shim_residual(rng: np.random.Generator, size: float) -> Matrix:
+    """Random second-order field of sources outside the head; coefficients as of :func:`polynomial`.
+
+    Such a field obeys Laplace's equation: the coefficients of x², y² and z² add up to zero.
+    """
+    coefficients = polynomial(rng, size=size)
+    squares = coefficients[:, :3].max(axis=1) == 2
+    coefficients[squares, 3] -= coefficients[squares, 3].mean()
+    return coefficients
+
+
 def smooth(coefficients: Matrix, affine: Matrix, shape: tuple[int, ...], start: int = 0) -> Volume:
     """Value of a polynomial of position / 90 mm on a grid, or on its planes from ``start`` on; float32."""
     axes = np.ogrid[start : start + shape[0], : shape[1], : shape[2]]

@@ -10,7 +10,7 @@ from ChiSepPreprocessLib.artifacts import Acquisition, Grid, Image, Map, MapSet,
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import larmor_frequency_hz, ppm_to_hz
 
-from .field import dipole_field_ppm, polynomial, smooth
+from .field import dipole_field_ppm, shim_residual, smooth
 from .geometry import FineGrid, Matrix, Volume, for_each_slab, head_grid, rotation
 from .lesions import CONTRAST_PPB, PlacedLesion, place_lesions
 from .options import PhantomOptions
@@ -75,7 +75,7 @@ def simulate(options: PhantomOptions, report: Reporter | None = None) -> Phantom
     lesions = place_lesions(subject, anatomy) if options.lesions else []
     patient = Patient(subject, veins(anatomy), lesions, options)
     run = _Run(patient, Coil.drawn(anatomy, options.b1), options, noise)
-    shim = polynomial(anatomy, size=options.shim_ppm)
+    shim = shim_residual(anatomy, options.shim_ppm)
 
     spin, image = _spin_echo(run, report.span(0.05, 0.2)), _flair(run, report.span(0.2, 0.25))
     fine = run.fine_grid(options.voxel_size_mm, (0.0, 0.0, 0.0), options.fine_mm, options.shape)
