@@ -36,7 +36,9 @@ def test_wu2012_weights_follow_the_formula() -> None:
     effective_s = (weights * times).sum() / weights.sum()
     expected = (weights * phase).sum() / weights.sum() / (TWO_PI * effective_s)
     mask = np.ones((1, 1, 1), np.bool_)
-    fit = combine_echoes(phase, np.ones_like(phase), tuple(times), mask, CombineOptions(t2star_s=t2star_s))
+    fit = combine_echoes(
+        phase, np.ones_like(phase), tuple(times), mask, CombineOptions(weighting="wu2012", t2star_s=t2star_s)
+    )
     assert fit.field_hz.item() == pytest.approx(expected, rel=1e-6)
     misfit = phase.ravel() - TWO_PI * expected * times
     assert fit.residual_rad.item() == pytest.approx(np.sqrt(np.mean(misfit**2)), rel=1e-5)

@@ -32,8 +32,8 @@ def test_total_field_is_the_true_one_up_to_a_constant(maps: MapSet, patient: Pha
     """Offset removal leaves a constant of whole turns per echo spacing; the rest is noise."""
     mask = patient.truth.array("brain_mask")
     error = (maps.array("total_field") - patient.truth.array("total_field"))[mask]
-    assert float(np.std(error)) < 1.0
-    assert float(np.median(np.abs(error - np.median(error)))) < 1.0
+    assert float(np.median(np.abs(error - np.median(error)))) < 4.5e-4  # ppm; measured 4.1e-4 at SNR 100
+    assert float(np.std(error)) < 0.016  # ppm; measured 0.014, from voxels that lost their signal beside air
 
 
 def test_maps_given_are_not_computed_again(patient: Phantom) -> None:

@@ -26,15 +26,15 @@ class CombineOptions:
 
     Parameters
     ----------
-    weighting : {"wu2012", "magnitude"}
-        ``"wu2012"``: W = TE exp(−TE/T2*), the same in every voxel.
+    weighting : {"magnitude", "wu2012"}
         ``"magnitude"``: W = TE |S|², which has the least variance of all unbiased averages,
         since phase noise is inverse to the magnitude.
+        ``"wu2012"``: W = TE exp(−TE/T2*), the same in every voxel, as the paper has it.
     t2star_s : float
         T2* of ``"wu2012"``, s.
     """
 
-    weighting: Weighting = "wu2012"
+    weighting: Weighting = "magnitude"
     t2star_s: float = 0.040
 
 
