@@ -27,6 +27,10 @@ class InputError(ChiSepError, ValueError):
         message = f"{quantity}: got {got}; expected {expected}."
         super().__init__(f"{message} {hint}".strip())
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str, str]]:
+        """Let the error travel between processes, which rebuild it from its arguments."""
+        return type(self), (self.quantity, self.got, self.expected, self.hint)
+
 
 class OutputError(ChiSepError, RuntimeError):
     """A result that cannot be written: disk full, folder read-only."""

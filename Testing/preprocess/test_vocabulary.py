@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -131,6 +132,12 @@ def test_mapset_refuses_another_grid() -> None:
     stranger = Map(name="r2", data=np.zeros((2, 2, 2), np.float32), grid=Grid((2, 2, 2), moved))
     with pytest.raises(InputError, match="r2: got grid"):
         MapSet(grid, AXIAL, {"r2": stranger})
+
+
+def test_input_error_travels_between_processes() -> None:
+    error = InputError("echo times", "none", "one for each echo", "Use --echo-times.")
+    back = pickle.loads(pickle.dumps(error))
+    assert (str(back), back.hint) == (str(error), "Use --echo-times.")
 
 
 def test_reporter_spans_add_up_and_cancel() -> None:
