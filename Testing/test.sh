@@ -13,4 +13,4 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
   ChiSeparation/ChiSeparationLib Testing/phantoms/ChiSepPhantoms
 "$venv/bin/mypy" Testing/architecture Testing/preprocess Testing/reconstruct Testing/separation Testing/scene \
   Testing/phantom_checks Testing/benchmarks
-"$venv/bin/python" -m pytest "$@"
+"$venv/bin/python" -m pytest -n auto "$@"

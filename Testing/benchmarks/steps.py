@@ -2,10 +2,11 @@
 
     .venv/bin/python Testing/benchmarks/steps.py [--voxel-size-mm 1] [--json FILE]
 
-Each step runs in a process of its own, after a small warm-up that compiles its kernels, so that
-peak memory is the step's own (its inputs included). The floor is what the machine cannot undercut:
-the step's inputs and outputs moved once at the measured copying speed, plus the Fourier transforms
-that its definition needs at the measured speed of one forward and inverse pair.
+Each step runs in a process of its own, so that peak memory is the step's own (its inputs included).
+All steps run once on a coarse volume before, which fills the cache of compiled kernels. The floor is
+what the machine cannot undercut: the step's inputs and outputs moved once at the measured copying
+speed, plus the Fourier transforms that its definition needs at the measured speed of one forward and
+inverse pair.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from ChiSepPreprocessLib.artifacts import Grid, Image
 
 Arrays = dict[str, Any]
 MATRIX = (256, 224, 176)
+_COARSE_MM = 3.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what it reads, how many Fourier pairs it cannot do without, whether it has kernels to compile."""
+    """One step: what it reads, and how many Fourier pairs it cannot do without."""
 
     name: str
     function: Callable[[Arrays], Arrays]
     reads: tuple[str, ...]
     fourier_pairs: int = 0
-    compiles: bool = True
 
 
 def _mask(a: Arrays) -> Arrays:
@@ -123,7 +124,7 @@ STEPS = (
     Step("echo combination", _combine, ("unwrapped", "magnitude", "mask")),
     Step("background (V-SHARP)", _background, ("total", "mask"), fourier_pairs=12),
     Step("R2* (ARLO)", _r2star, ("magnitude", "mask")),
-    Step("spin echo registration", _register, ("magnitude", "se", "mask"), compiles=False),
+    Step("spin echo registration", _register, ("magnitude", "se", "mask")),
     Step("R2 (mono-exponential)", _r2, ("se_resampled", "mask")),
     Step("TKD", _tkd, ("local", "valid"), fourier_pairs=1),
 )
@@ -132,8 +133,6 @@ STEPS = (
 def run_step(step: Step, folder: Path, facts: Arrays) -> dict[str, Any]:
     """Run one step in this process and say what it cost."""
     arrays = {**facts, **{name: np.load(folder / f"{name}.npy") for name in step.reads}}
-    if step.compiles:
-        step.function(_small(arrays))
     started = time.perf_counter()
     made = step.function(arrays)
     seconds = time.perf_counter() - started
@@ -145,20 +144,16 @@ def run_step(step: Step, folder: Path, facts: Arrays) -> dict[str, Any]:
             "fourier_pairs": step.fourier_pairs}  # fmt: skip
 
 
-def _small(arrays: Arrays) -> Arrays:
-    """A central block, large enough for every kernel to compile and run."""
-
-    def cut(value: Any) -> Any:
-        if not isinstance(value, np.ndarray) or value.ndim < 3:
-            return value
-        half = [min(24, n // 2) for n in value.shape[:3]]
-        return value[tuple(slice(n // 2 - h, n // 2 + h) for n, h in zip(value.shape, half, strict=False))]
-
-    small = {name: cut(value) for name, value in arrays.items()}
-    for name in ("mask", "valid"):
-        if name in small:
-            small[name] = np.pad(np.ones_like(small[name][1:-1, 1:-1, 1:-1]), 1)
-    return small
+def run_all(folder: Path, voxel_size_mm: float) -> list[dict[str, Any]]:
+    """Simulate a volume and run every step on it, each in a fresh process."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn) as pool:
+        facts = pool.submit(simulate, folder, voxel_size_mm).result()
+    rows = []
+    for step in STEPS:
+        with ProcessPoolExecutor(1, spawn) as pool:
+            rows.append(pool.submit(run_step, step, folder, facts).result())
+    return rows
 
 
 def copy_speed_bytes_per_s() -> float:
@@ -192,8 +187,8 @@ def simulate(folder: Path, voxel_size_mm: float) -> Arrays:
     from ChiSepPhantoms import PhantomOptions
     from ChiSepPhantoms import simulate as simulate_patient
 
-    shape = tuple(round(n / voxel_size_mm) for n in MATRIX)
-    options = PhantomOptions(voxel_size_mm=(voxel_size_mm,) * 3, fine_mm=voxel_size_mm, shape=shape, flair=False)
+    ni, nj, nk = (round(n / voxel_size_mm) for n in MATRIX)
+    options = PhantomOptions(voxel_size_mm=(voxel_size_mm,) * 3, fine_mm=voxel_size_mm, shape=(ni, nj, nk), flair=False)
     acquisition = simulate_patient(options).acquisition
     np.save(folder / "magnitude.npy", acquisition.gre_magnitude)
     np.save(folder / "phase.npy", acquisition.gre_phase)
@@ -220,17 +215,10 @@ def main() -> None:
     parser.add_argument("--voxel-size-mm", type=float, default=1.0)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with ProcessPoolExecutor(1, spawn) as pool:
-            facts = pool.submit(simulate, folder, chosen.voxel_size_mm).result()
-        rows = []
-        for step in STEPS:
-            with ProcessPoolExecutor(1, spawn) as pool:
-                rows.append(pool.submit(run_step, step, folder, facts).result())
-                sys.stderr.write(f"{rows[-1]['step']}: {rows[-1]['seconds']:.2f} s\n")
-        mask = np.load(folder / "mask.npy")
+        run_all(Path(name), _COARSE_MM)
+        rows = run_all(Path(name), chosen.voxel_size_mm)
+        mask = np.load(Path(name) / "mask.npy")
     machine = {"bytes_per_s": copy_speed_bytes_per_s(), "fourier_pair_s": fourier_pair_seconds(mask.shape)}
     speed, pair = machine["bytes_per_s"] / 1e9, machine["fourier_pair_s"]
     sys.stdout.write(f"matrix {mask.shape}, {int(mask.sum())} mask voxels, ")
