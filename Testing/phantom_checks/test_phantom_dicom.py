@@ -184,8 +184,8 @@ def test_the_loader_reads_the_study_back_exactly(phantom: Phantom, study: Path) 
         (read.spin_echo.magnitude, written.spin_echo.magnitude),
         (read.flair.data, written.flair.data),
     ):
-        scale = float(np.vdot(found, expected) / np.vdot(found, found))
-        assert np.abs(found * scale - expected).max() <= 0.52 * scale * _quantum(found)
+        scale = float(expected.max() / found.max())  # magnitude has no unit: the largest value is stored exactly
+        assert np.abs(found * scale - expected).max() <= 0.501 * scale * _quantum(found)
 
 
 def _quantum(values: np.ndarray) -> float:
