@@ -6,6 +6,9 @@ fail() { printf 'chisep: %s\n' "$*" >&2; exit 2; }
 
 find_python() {
   local candidate
+  if [ -n "${PYTHON:-}" ] && ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    printf 'chisep: PYTHON=%s is not Python 3.11 or later; looking for another\n' "$PYTHON" >&2
+  fi
   for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
     [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 || continue
     "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
@@ -15,9 +18,11 @@ find_python() {
 }
 
 check_disk() {
-  local free_kib
+  local free_kib needed_gib=9
+  [ -z "${CHISEP_TORCH_INDEX:-}" ] || needed_gib=4  # PyTorch without CUDA
   free_kib=$(df -Pk "$root" | awk 'NR == 2 { print $4 }')
-  [ "$free_kib" -gt 3000000 ] || fail "only $((free_kib / 1024)) MiB free beside $root; 3 GiB are needed. Free some space."
+  [ "$free_kib" -gt $((needed_gib * 1000000)) ] ||
+    fail "only $((free_kib / 1024)) MiB free beside $root; about $needed_gib GB are needed. Free some space."
 }
 
 make_environment() {  # make_environment EXTRA

@@ -33,6 +33,8 @@ from .unwrap.romeo import RomeoOptions, unwrap
 _FULL_COVERAGE = 0.98
 #: Negative R2* − R2 in more of the brain than this points to wrong R2 or misregistration.
 _MANY_NEGATIVE = 0.25
+#: Phase noise leaves a few hundredths; wrong echo times or alternating readouts leave more.
+_LARGE_RESIDUAL_RAD = 0.3
 #: Nothing decays slower than water, so that 0 in R2 can mean "not seen by the spin echo".
 _WATER_R2_PER_S = 0.3
 #: Plausible volume of an adult brain mask, ml.
@@ -175,8 +177,14 @@ def _total_field_step(run: _Run, report: Reporter) -> tuple[Map, ...]:
     unwrapped = unwrap(phase, magnitude, times, mask, options.unwrap, report.span(0.3, 0.9))
     fit = combine_echoes(unwrapped, magnitude, times, mask, options.combine)
     field_ppm = hz_to_ppm(fit.field_hz, acquisition.scan.reference_frequency_hz)
+    residual_rad = float(np.median(fit.residual_rad[mask]))
+    doubts = () if residual_rad < _LARGE_RESIDUAL_RAD else (
+        f"The echoes' phases do not lie on a line (median misfit {residual_rad:.2f} rad): check the echo times and "
+        "whether the readout is bipolar.",
+    )  # fmt: skip
     steps = {"offset": asdict(options.offset), "unwrap": asdict(options.unwrap), "combine": asdict(options.combine)}
-    return (run.make("total_field", field_ppm, "mcpc-3d-s, romeo, weighted average", steps, *acquisition.warnings),)
+    return (run.make("total_field", field_ppm, "mcpc-3d-s, romeo, weighted average", steps,
+                     *acquisition.warnings, *doubts),)  # fmt: skip
 
 
 def _local_field_step(run: _Run, report: Reporter) -> tuple[Map, ...]:
@@ -239,19 +247,24 @@ def _r2prime_step(run: _Run, report: Reporter) -> tuple[Map, ...]:
     mask = run.array("brain_mask")
     if "r2" not in run.maps:
         return (_pseudo_r2prime(run, mask),)
-    values, negative = r2prime_measured(run.array("r2star"), run.array("r2"), mask)
+    seen = mask & _seen_by_spin_echo(run)
+    values, negative = r2prime_measured(run.array("r2star"), run.array("r2"), seen)
     doubts = () if negative < _MANY_NEGATIVE else (
         f"R2* − R2 is negative in {negative:.0%} of the brain: check R2 and its registration.",
     )  # fmt: skip
-    return (run.make("r2prime", values, "measured", {"negative_fraction": round(negative, 4)}, *doubts),)
+    return (run.make("r2prime", values, "measured", {"negative_fraction": round(negative, 4)},
+                     *run.maps["r2"].warnings, *doubts),)  # fmt: skip
 
 
 def _pseudo_r2prime(run: _Run, mask: Array) -> Map:
     rate = run.options.pseudo_r2_per_s
+    field_t = run.acquisition.scan.field_strength_t
     doubt = (
         f"No spin echo: R2′ is R2* minus a constant pseudo-R2 of {rate:g} 1/s, not a measurement. "
         "χ_para and χ_dia depend on it."
     )
+    if abs(field_t - 3.0) > 0.2:
+        doubt += f" The constant holds at 3 T; this scan was made at {field_t:g} T."
     values = r2prime_pseudo(run.array("r2star"), mask, rate)
     return run.make("r2prime", values, "pseudo-r2", {"pseudo_r2_per_s": rate}, doubt)
 

@@ -55,7 +55,7 @@ def reconstruct(maps: MapSet, *, method: str, options: Any = None, progress: Pro
     report("check", 0.0)
     mask = _mask(maps, chosen)
     _check_plausible(maps, chosen, mask)
-    box = bounding_box(mask)
+    box = bounding_box(maps.array("brain_mask"))  # of the whole brain: the CSF reference is found by its depth in it
     with set_workers(os.cpu_count() or 1):
         solution = chosen.run(_cropped(maps, chosen, box), mask[box], settings, report.span(0.02, 0.98))
     report("done", 1.0)

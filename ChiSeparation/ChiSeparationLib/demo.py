@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ChiSepPreprocessLib.errors import MissingDependencyError
+from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
+from ChiSepPreprocessLib.files import write_json
 from ChiSepPreprocessLib.progress import Progress, Reporter
 from ChiSepReconstructLib.evaluation.evaluate import evaluate
 
@@ -15,6 +16,9 @@ from .console import Console
 from .presentation import Extras, present
 from .run_folder import read_run
 from .workflow import Inputs, Study, run
+
+#: Tells that a folder was written by the simulation.
+_MARK = "simulated.json"
 
 #: Coarse enough for two minutes on two cores, fine enough to show nuclei and lesions.
 _DEMO: dict[str, Any] = {
@@ -67,7 +71,17 @@ def write_patient(
     else:
         write_nifti_study(patient, output / "nifti")
     write_truth(patient, output / "truth")
+    write_json(output / _MARK, {"simulated": True})
     report("done", 1.0)
+
+
+def _make_room(patient: Path) -> None:
+    """Remove an earlier demonstration's patient, and nothing that anyone else put there."""
+    if (patient / _MARK).is_file():
+        shutil.rmtree(patient)
+    elif patient.exists():
+        raise InputError("folder of the demonstration", f"{patient}, which no demonstration made", "a new folder",
+                         "Choose another one with -o.")  # fmt: skip
 
 
 def run_demo(output: Path, *, seed: int, console: Console) -> Study:
@@ -79,7 +93,7 @@ def run_demo(output: Path, *, seed: int, console: Console) -> Study:
         As the steps do.
     """
     patient, report = output / "patient", Reporter(console.progress)
-    shutil.rmtree(patient, ignore_errors=True)
+    _make_room(patient)
     write_patient(patient, dicom=True, seed=seed, progress=report.span(0.0, 0.35).forward, **_DEMO)
     inputs = Inputs(gre=(patient / "dicom",))
     study = run(inputs, output, progress=report.span(0.35, 0.8).forward, overwrite=True)

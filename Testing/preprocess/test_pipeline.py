@@ -6,12 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ChiSepPhantoms import Phantom
 from ChiSepPreprocessLib.artifacts import Acquisition, Grid, Map, MapSet, SpinEcho
+from ChiSepPreprocessLib.bgremove.vsharp import VSharpOptions, vsharp
+from ChiSepPreprocessLib.coils.mcpc3ds import PhaseOffsetOptions
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.pipeline import combined_magnitude, preprocess
-from ChiSepPreprocessLib.progress import Status
+from ChiSepPreprocessLib.fieldmap.combine import CombineOptions
+from ChiSepPreprocessLib.pipeline import PreprocessOptions, combined_magnitude, preprocess
+from ChiSepPreprocessLib.progress import Reporter, Status
+from ChiSepPreprocessLib.relaxometry.r2 import R2Options
+from ChiSepPreprocessLib.relaxometry.r2star import R2StarOptions
+from ChiSepPreprocessLib.unwrap.romeo import RomeoOptions
 
 
 def given(patient: Phantom, *names: str) -> dict[str, Map]:
@@ -53,18 +60,76 @@ def test_without_spin_echo_r2prime_is_a_named_fallback(patient: Phantom) -> None
     assert "pseudo-R2 of 13 1/s" in result["r2prime"].warnings[0]
 
 
-def test_spin_echo_that_covers_a_part_leaves_the_rest_out(patient: Phantom) -> None:
+@pytest.mark.parametrize("field", ["local_field", "total_field"])
+def test_spin_echo_that_covers_a_part_leaves_the_rest_out(patient: Phantom, field: str) -> None:
     whole = patient.acquisition.spin_echo
     assert whole is not None
     half = whole.magnitude.shape[2] // 2
     lower = SpinEcho(whole.magnitude[:, :, :half], whole.echo_times_s,
                      Grid((*whole.grid.shape[:2], half), whole.grid.affine))  # fmt: skip
     partial = replace(patient.acquisition, spin_echo=lower)
-    result = preprocess(partial, given=given(patient, "brain_mask", "local_field"))
+    result = preprocess(partial, given=given(patient, "brain_mask", field))
     valid, seen = result.array("field_mask"), result.array("r2") > 0
     assert not np.any(valid & ~seen)
+    assert not np.any(result.array("r2prime")[~seen])
+    assert result.array("r2")[seen].min() >= np.float32(0.3)
     assert 0.2 < valid.sum() / patient.truth.array("brain_mask").sum() < 0.8
-    assert any("covers" in text for text in result["r2"].warnings)
+    for name in ("r2", "r2prime"):
+        assert any("covers" in text for text in result[name].warnings)
+
+
+def test_spin_echo_in_the_wrong_place_is_registered(patient: Phantom, maps: MapSet) -> None:
+    """The header misplaces the spin echo by 4 mm, as a patient who moved does; R2 must come back."""
+    whole = patient.acquisition.spin_echo
+    assert whole is not None
+    moved = whole.grid.affine.copy()
+    moved[:3, 3] += (4.0, -2.0, 1.0)
+    shifted = SpinEcho(whole.magnitude, whole.echo_times_s, Grid(whole.grid.shape, moved))
+    result = preprocess(
+        replace(patient.acquisition, spin_echo=shifted), given=given(patient, "brain_mask", "local_field", "r2star")
+    )
+    inside = ndimage.binary_erosion(patient.truth.array("brain_mask"), iterations=3)
+    expected = maps.array("r2")[inside]
+    error = np.linalg.norm(result.array("r2")[inside] - expected) / np.linalg.norm(expected)
+    assert error < 0.002  # 1e-5 measured; 0.20 without registration
+
+
+def test_options_reach_their_steps(patient: Phantom, maps: MapSet) -> None:
+    options = PreprocessOptions(
+        r2star=R2StarOptions(maximum_per_s=25.0), r2=R2Options(maximum_per_s=9.0),
+        background=VSharpOptions(maximum_radius_mm=6.0), combine=CombineOptions(weighting="wu2012"),
+        unwrap=RomeoOptions(template_echo=1), offset=PhaseOffsetOptions(sigma_mm=(3.0, 3.0, 3.0)),
+    )  # fmt: skip
+    result = preprocess(patient.acquisition, options=options, given=given(patient, "brain_mask"))
+    assert result.array("r2star").max() == 25.0
+    assert result.array("r2").max() == 9.0
+    assert result["local_field"].options["maximum_radius_mm"] == 6.0
+    grid, mask = result.grid, result.array("brain_mask")
+    expected, _ = vsharp(result.array("total_field"), mask, grid.voxel_size_mm, options.background, Reporter())
+    np.testing.assert_allclose(result.array("local_field"), expected * result.array("field_mask"), atol=1e-6)
+    steps = result["total_field"].options
+    assert (steps["combine"]["weighting"], steps["unwrap"]["template_echo"]) == ("wu2012", 1)
+    assert not np.array_equal(result.array("total_field"), maps.array("total_field"))
+    assert any("clamped" in text for text in result["r2star"].warnings)
+    assert (
+        any("negative" in text for text in result["r2prime"].warnings)
+        or result["r2prime"].options["negative_fraction"] < 0.25
+    )
+
+
+def test_pseudo_r2_away_from_3_tesla_is_said(patient: Phantom) -> None:
+    scan = replace(patient.acquisition.scan, field_strength_t=7.0, imaging_frequency_hz=None)
+    alone = replace(patient.acquisition, spin_echo=None, scan=scan)
+    result = preprocess(alone, given=given(patient, "brain_mask", "local_field"))
+    assert "The constant holds at 3 T; this scan was made at 7 T." in result["r2prime"].warnings[0]
+
+
+def test_echoes_that_lie_on_no_line_are_said(patient: Phantom) -> None:
+    """Alternating readouts add a phase of alternating sign."""
+    phase = patient.acquisition.gre_phase + 0.9 * np.array([1, -1, 1, -1, 1, -1], np.float32)
+    bent = replace(patient.acquisition, gre_phase=np.angle(np.exp(1j * phase)).astype(np.float32), spin_echo=None)
+    result = preprocess(bent, given=given(patient, "brain_mask"))
+    assert any("bipolar" in text for text in result["total_field"].warnings)
 
 
 def test_given_map_on_another_grid_is_refused(patient: Phantom) -> None:

@@ -88,3 +88,10 @@ def test_missing_slicer_names_the_package_to_install() -> None:
         "else: raise SystemExit('no error')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_default_windows_are_the_documented_ones() -> None:
+    ranges = {
+        name: (preset(name).minimum, preset(name).maximum) for name in ("chi_para", "chi_dia", "chi_total", "r2star")
+    }
+    assert ranges == {"chi_para": (0.0, 0.1), "chi_dia": (0.0, 0.06), "chi_total": (-0.1, 0.1), "r2star": (0.0, 50.0)}

@@ -35,7 +35,16 @@ def test_mean_and_spread_in_the_brain() -> None:
     assert (para.name, para.unit, para.method, para.voxels) == ("chi_para", "ppm", METHOD, 4)
     # Mean of 1, 2, 3, 6; squared deviations 4 + 1 + 0 + 9 over 3.
     assert (para.mean, para.sd) == pytest.approx((3.0, (14 / 3) ** 0.5))
-    assert r2star == MapSummary("r2star", "1/s", "given", 7.0, 0.0, 4)
+    assert r2star == MapSummary("r2star", "1/s", "given", 7.0, 0.0, "brain_mask", 4)
+
+
+def test_fields_are_summarised_where_they_are_valid() -> None:
+    """Outside the field mask χ is 0, which must not dilute its mean."""
+    maps = make_maps((0, 1, 2, 3))
+    valid = maps.array("brain_mask") & (maps.array("chi_para") > 1.5)
+    para, r2star = summarise_maps(maps.including(Map(name="field_mask", data=valid, grid=maps.grid)))
+    assert (para.mean, para.region, para.voxels) == (pytest.approx(11 / 3), "field_mask", 3)
+    assert (r2star.region, r2star.voxels) == ("brain_mask", 4)
 
 
 def test_csv_comes_back_as_written(tmp_path: Path) -> None:
@@ -44,7 +53,15 @@ def test_csv_comes_back_as_written(tmp_path: Path) -> None:
     with (tmp_path / "maps.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     read = tuple(
-        MapSummary(row["name"], row["unit"], row["method"], float(row["mean"]), float(row["sd"]), int(row["voxels"]))
+        MapSummary(
+            row["name"],
+            row["unit"],
+            row["method"],
+            float(row["mean"]),
+            float(row["sd"]),
+            row["region"],
+            int(row["voxels"]),
+        )  # fmt: skip
         for row in rows
     )
     assert read == summaries

@@ -18,6 +18,11 @@ from ..progress import Reporter
 from ..unwrap.echoes import check_echoes, wrap
 from ..unwrap.romeo import RomeoOptions, unwrap
 
+#: A later echo further than this from a whole number of spacings tells the number of turns.
+_EVEN = 0.02
+#: Largest median field, in multiples of 1/(TE₂ − TE₁), that is looked for.
+_MOST_TURNS = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseOffsetOptions:
@@ -45,7 +50,8 @@ def remove_phase_offset(
 
     The phase difference of the first two echoes is unwrapped and extrapolated to the first:
     φ₀ = φ₁ − TE₁/(TE₂ − TE₁) unwrap(φ₂ − φ₁), then smoothed as exp(iφ₀) inside the mask.
-    A multiple of 2π in the difference stays unknown; it adds a constant field of a multiple of
+    The multiple of 2π in the difference is the one with which later echoes agree best. If they
+    are evenly spaced all multiples agree: the wrong one adds a constant field of a multiple of
     1/(TE₂ − TE₁), which background removal takes away. Both echoes need the same readout polarity.
 
     Parameters
@@ -89,6 +95,7 @@ def remove_phase_offset(
         RomeoOptions(correct_global=True),
         report.span(0.0, 0.6),
     )[..., 0]
+    difference += np.float32(2 * np.pi * _turns(magnitude, phase, difference, echo_times_s, mask))
     report("phase offset", 0.6, "smooth")
     offset = first - np.float32(echo_times_s[0] / spacing_s) * difference
     sigma_voxels = [sigma / size for sigma, size in zip(options.sigma_mm, voxel_size_mm, strict=True)]
@@ -96,6 +103,25 @@ def remove_phase_offset(
     corrected = wrap(np.asarray(phase - offset[..., None], dtype=np.float32))
     report("phase offset", 1.0)
     return corrected, offset
+
+
+def _turns(magnitude: Array, phase: Array, difference: Array, echo_times_s: Sequence[float], mask: Array) -> int:
+    """Turns to add to the phase difference so that the later echoes lie on the line of the first two."""
+    spacing_s = echo_times_s[1] - echo_times_s[0]
+    ratios = [(time - echo_times_s[0]) / spacing_s for time in echo_times_s]
+    uneven = [echo for echo, ratio in enumerate(ratios) if abs(ratio - round(ratio)) > _EVEN]
+    if not uneven:
+        return 0
+    first, slope = phase[..., 0][mask], difference[mask]
+
+    def agreement(turns: int) -> float:
+        expected = [first + np.float32(ratios[echo]) * (slope + np.float32(2 * np.pi * turns)) for echo in uneven]
+        return sum(
+            float(np.vdot(magnitude[..., echo][mask], np.cos(phase[..., echo][mask] - line)))
+            for echo, line in zip(uneven, expected, strict=True)
+        )
+
+    return max(sorted(range(-_MOST_TURNS, _MOST_TURNS + 1), key=abs), key=agreement)
 
 
 def smooth_phase(phase: Array, mask: Array, sigma_voxels: Sequence[float]) -> Array:

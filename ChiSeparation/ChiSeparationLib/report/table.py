@@ -12,6 +12,9 @@ from ChiSepPreprocessLib.artifacts import Kind, Map, MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.files import writing
 
+#: Maps that are zero outside the field mask.
+_OF_THE_FIELD = ("local_field", "chi_total", "chi_para", "chi_dia")
+
 
 @dataclass(frozen=True)
 class MapSummary:
@@ -22,9 +25,11 @@ class MapSummary:
     name, unit, method : str
         As the map carries them.
     mean, sd : float
-        In the brain mask, in the map's unit; sd with n − 1.
+        In the region, in the map's unit; sd with n − 1.
+    region : str
+        Mask in which the map is valid: the field mask for fields and susceptibilities, else the brain mask.
     voxels : int
-        Number of voxels in the brain mask.
+        Number of voxels in the region.
     """
 
     name: str
@@ -32,27 +37,31 @@ class MapSummary:
     method: str
     mean: float
     sd: float
+    region: str
     voxels: int
 
 
 def summarise_maps(maps: MapSet) -> tuple[MapSummary, ...]:
-    """Mean and standard deviation of every real-valued map in ``brain_mask``.
+    """Mean and standard deviation of every real-valued map where it is valid.
 
     Raises
     ------
     InputError
-        If there is no brain mask, or it has fewer than two voxels.
+        If there is no brain mask, or a mask has fewer than two voxels.
     """
-    brain = maps.array("brain_mask")
-    if np.count_nonzero(brain) < 2:
-        raise InputError("brain_mask", f"{np.count_nonzero(brain)} voxels", "at least two voxels inside")
-    return tuple(_summary(one, one.data[brain]) for one in maps.values() if one.spec.kind is Kind.REAL)
+    return tuple(_summary(one, maps) for one in maps.values() if one.spec.kind is Kind.REAL)
 
 
-def _summary(one: Map, values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> MapSummary:
-    inside = values.astype(np.float64)
-    spread = float(inside.std(ddof=1))
-    return MapSummary(one.name, one.spec.unit, one.method, float(inside.mean()), spread, len(inside))
+def _summary(one: Map, maps: MapSet) -> MapSummary:
+    region = "field_mask" if one.name in _OF_THE_FIELD and "field_mask" in maps else "brain_mask"
+    mask = maps.array(region)
+    voxels = int(np.count_nonzero(mask))
+    if voxels < 2:
+        raise InputError(region, f"{voxels} voxels", "at least two voxels inside")
+    inside = one.data[mask].astype(np.float64)
+    return MapSummary(
+        one.name, one.spec.unit, one.method, float(inside.mean()), float(inside.std(ddof=1)), region, voxels
+    )
 
 
 def write_summary_csv(path: Path, summaries: tuple[MapSummary, ...]) -> None:
