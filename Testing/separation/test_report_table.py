@@ -61,7 +61,7 @@ def test_csv_comes_back_as_written(tmp_path: Path) -> None:
             float(row["sd"]),
             row["region"],
             int(row["voxels"]),
-        )  # fmt: skip
+        )
         for row in rows
     )
     assert read == summaries
