@@ -6,7 +6,7 @@ A new method is one file in ``solvers/`` with an options class and ``run``, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.options import from_mapping
 from ChiSepPreprocessLib.progress import Reporter
 
 from .solvers import closed_form, tkd
@@ -65,19 +66,7 @@ class Method:
         InputError
             If a name is unknown or a value out of range.
         """
-        return _build(self.options_type, values or {}, f"options of {self.name}")
-
-
-def _build(options_type: type, values: Mapping[str, Any], quantity: str) -> Any:
-    known = {one.name: one for one in fields(options_type)}
-    if unknown := set(values) - set(known):
-        raise InputError(quantity, ", ".join(sorted(unknown)), f"some of {', '.join(known)}")
-    built = dict(values)
-    for name, value in values.items():
-        factory = known[name].default_factory
-        if isinstance(value, Mapping) and factory is not MISSING and is_dataclass(factory):
-            built[name] = _build(factory, value, f"{quantity}, {name}")
-    return options_type(**built)
+        return from_mapping(self.options_type, values or {}, f"options of {self.name}")
 
 
 _FIELD = ("local_field", "brain_mask")
