@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,15 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .artifacts import ARTIFACTS, Array, Grid, Kind, Map, MapSet, ScanParameters
+from .artifacts import ARTIFACTS, Array, Grid, Kind, Map, MapSet, ScanParameters, check_volume
 from .errors import InputError, OutputError
+
+#: What a map's sidecar says about the scan.
+_SCAN_KEYS = ("echo_times_s", "field_strength_t", "b0_direction_ijk")
+
+_CORRECT = "Correct the file, or write the maps again."
+
+_JSON_NAMES: dict[type, str] = {dict: "object", list: "array"}
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free space or choose another folder",
@@ -24,6 +32,8 @@ _ADVICE = {
     errno.EACCES: "writing is not permitted there; choose another folder",
     errno.EPERM: "writing is not permitted there; choose another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EEXIST: "it is a file, not a folder; choose another name",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 
 
@@ -38,23 +48,33 @@ def writing(path: Path) -> Iterator[Path]:
     """
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix="".join(path.suffixes[-2:]), dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+        with writing_to(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=".part-", suffix="".join(path.suffixes[-2:]), dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-    return OutputError(f"Cannot write {path}: {advice}.")
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Say in one sentence why the file system refuses ``path``.
+
+    Raises
+    ------
+    OutputError
+        If an operation of the block fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+        raise OutputError(f"Cannot write {path}: {advice}.") from error
 
 
 def _umask() -> int:
@@ -133,13 +153,49 @@ def write_map(one: Map, scan: ScanParameters, folder: Path) -> Path:
     """
     path = folder / f"{one.name}.nii.gz"
     note = folder / f"{one.name}.json"
-    try:
+    with writing_to(note):
         note.unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot_write(note, error) from error
     write_nifti(path, one.data, one.grid)
     write_json(note, sidecar(one, scan))
     return path
+
+
+@contextmanager
+def reading_nifti(path: Path) -> Iterator[None]:
+    """Turn every way in which a NIfTI file can be broken into one clear error.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or cannot be read.
+    """
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError("NIfTI file", f"'{path.name}', which {found}", "a .nii or .nii.gz file", "Check the path.")
+    try:
+        yield
+    except InputError:  # which is a ValueError too
+        raise
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError("NIfTI file", f"{path.name}, which cannot be read",
+                         "a whole NIfTI file", "Copy or convert it again.") from error  # fmt: skip
+
+
+def check_numbers(path: Path, dtype: np.dtype[Any]) -> None:
+    """Refuse colours and complex numbers, of which a part would be lost.
+
+    Raises
+    ------
+    InputError
+        If the voxels are not plain numbers.
+    """
+    if dtype.kind not in "iuf":
+        kind = "complex numbers" if dtype.kind == "c" else "colours"
+        raise InputError("NIfTI file", f"{path.name} with {kind}", "one real number for each voxel",
+                         "Convert it; of complex images write magnitude and phase.")  # fmt: skip
 
 
 def read_nifti(path: Path) -> tuple[Array, Grid]:
@@ -155,36 +211,39 @@ def read_nifti(path: Path) -> tuple[Array, Grid]:
     Raises
     ------
     InputError
-        If the file is missing, unreadable or has no geometry.
+        If the file is missing, unreadable, not of real numbers or has no geometry.
     """
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
 
-    if not path.is_file():
-        raise InputError("NIfTI file", f"{path}, which does not exist", "a .nii or .nii.gz file")
-    try:
+    with reading_nifti(path):
         image = nibabel.load(path)
-        data = np.asanyarray(image.dataobj)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
-        raise InputError("NIfTI file", f"{path.name}, which cannot be read ({error})", "a whole NIfTI file") from error
+        stored, affine = image.dataobj, image.affine
+        check_numbers(path, stored.dtype)
+        data = np.asanyarray(stored)
     if np.issubdtype(data.dtype, np.floating):
         data = data.astype(np.float32)
-    return data, Grid(data.shape[:3], image.affine)
+    return data, Grid(data.shape[:3], affine)
 
 
 def read_mask(path: Path) -> tuple[Array, Grid]:
-    """Read a mask: every voxel above 0.5 is inside.
+    """Read a mask: 0 and one other value, or a share from 0 to 1 of which more than half is inside.
 
     Raises
     ------
     InputError
-        If the file cannot be read, has more than three axes or no voxel inside.
+        If the file cannot be read, is no 3D mask or has no voxel inside.
     """
     data, grid = read_nifti(path)
+    check_volume(path.name, data, grid.shape)
+    values = np.unique(data)
+    if values[0] < 0 or (values[-1] > 1 and (values.size > 2 or values[0] != 0)):
+        raise InputError("mask", f"{path.name} with {values.size} different values from {values[0]:g} to "
+                         f"{values[-1]:g}", "0 outside and one value inside, or shares from 0 to 1",
+                         "Make a mask of it first.")  # fmt: skip
     mask = np.asarray(data > 0.5)
-    if mask.ndim != 3 or not mask.any():
-        raise InputError("mask", f"{path.name} with shape {mask.shape} and {int(mask.sum())} voxels inside",
-                         "a 3D mask with voxels inside")  # fmt: skip
+    if not mask.any():
+        raise InputError("mask", f"{path.name} with no voxel inside", "a mask with voxels inside",
+                         "Check that it is the mask of this scan.")  # fmt: skip
     return mask, grid
 
 
@@ -203,16 +262,45 @@ def read_map(folder: Path, name: str) -> tuple[Map, dict[str, Any]]:
     """
     if not is_complete(folder, name):
         raise InputError("map", f"no complete '{name}' in {folder}", f"{name}.nii.gz and {name}.json")
-    note = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    note = read_json(folder / f"{name}.json")
     data, grid = read_nifti(folder / f"{name}.nii.gz")
     spec = ARTIFACTS.get(name)
+    if note.get("artifact", name) != name:
+        raise InputError(
+            f"sidecar of {name}", f"artifact {note['artifact']!r}", f"'{name}', as the file is called", _CORRECT
+        )
     if spec is not None and note.get("unit") != spec.unit:
         raise InputError(f"unit of {name}", note.get("unit"), spec.unit, "Convert the map and correct its sidecar.")
     if spec is not None and spec.kind is Kind.MASK:
         data = np.asarray(data > 0.5)
+    options, warnings = _typed(note, name, "options", dict), _typed(note, name, "warnings", list)
     one = Map(name=name, data=data, grid=grid, method=str(note.get("method", "given")),
-              options=note.get("options", {}), warnings=tuple(note.get("warnings", ())))  # fmt: skip
+              options=options, warnings=tuple(str(text) for text in warnings))  # fmt: skip
     return one, note
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError("JSON file", f"{path.name}, which is no JSON", "a JSON object", _CORRECT) from error
+    if not isinstance(content, dict):
+        raise InputError("JSON file", f"{path.name} with a {type(content).__name__}", "a JSON object", _CORRECT)
+    return content
+
+
+def _typed(note: Mapping[str, Any], name: str, key: str, kind: type) -> Any:
+    value = note.get(key, kind())
+    if not isinstance(value, kind):
+        raise InputError(f"sidecar of {name}", f"{key} {value!r}", f"a JSON {_JSON_NAMES[kind]}", _CORRECT)
+    return value
 
 
 def scan_from_sidecar(note: Mapping[str, Any]) -> ScanParameters:
@@ -221,19 +309,31 @@ def scan_from_sidecar(note: Mapping[str, Any]) -> ScanParameters:
     Raises
     ------
     InputError
-        If one is missing.
+        If one is missing or of a wrong type.
     """
-    needed = ("echo_times_s", "field_strength_t", "b0_direction_ijk")
-    missing = [key for key in needed if note.get(key) is None]
+    missing = [key for key in _SCAN_KEYS if note.get(key) is None]
     if missing:
-        raise InputError("sidecar", f"no {', '.join(missing)}", f"all of {', '.join(needed)}")
-    bi, bj, bk = note["b0_direction_ijk"]
+        raise InputError("sidecar", f"no {', '.join(missing)}", f"all of {', '.join(_SCAN_KEYS)}", _CORRECT)
+    times, direction = (_numbers(note, key) for key in ("echo_times_s", "b0_direction_ijk"))
+    (field_strength_t,) = _numbers(note, "field_strength_t")
+    frequency = _numbers(note, "imaging_frequency_hz") if note.get("imaging_frequency_hz") is not None else None
+    if len(direction) != 3:
+        raise InputError("sidecar", f"b0_direction_ijk {note['b0_direction_ijk']!r}", "three numbers", _CORRECT)
     return ScanParameters(
-        echo_times_s=tuple(note["echo_times_s"]),
-        field_strength_t=note["field_strength_t"],
-        b0_direction_ijk=(bi, bj, bk),
-        imaging_frequency_hz=note.get("imaging_frequency_hz"),
+        echo_times_s=times,
+        field_strength_t=field_strength_t,
+        b0_direction_ijk=(direction[0], direction[1], direction[2]),
+        imaging_frequency_hz=frequency[0] if frequency else None,
     )
+
+
+def _numbers(note: Mapping[str, Any], key: str) -> tuple[float, ...]:
+    """One number or a list of numbers, as a tuple."""
+    value = note[key]
+    listed = value if isinstance(value, list) and key in ("echo_times_s", "b0_direction_ijk") else [value]
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in listed):
+        raise InputError("sidecar", f"{key} {value!r}", "numbers", _CORRECT)
+    return tuple(float(one) for one in listed)
 
 
 def read_mapset(folder: Path) -> MapSet:
@@ -250,5 +350,17 @@ def read_mapset(folder: Path) -> MapSet:
                          "maps as NIfTI with sidecars, such as local_field.nii.gz and local_field.json",
                          "Make them with 'chisep preprocess'.")  # fmt: skip
     pairs = [read_map(folder, name) for name in names]
-    scan = scan_from_sidecar(pairs[0][1])
+    notes = {one.name: note for one, note in pairs}
+    first, scan = names[0], scan_from_sidecar(notes[names[0]])
+    for name, note in notes.items():
+        other = scan_from_sidecar(note)
+        differing = [key for key in (*_SCAN_KEYS, "imaging_frequency_hz") if _differ(scan, other, key)]
+        if differing:
+            raise InputError("sidecars", f"another {', '.join(differing)} in {name}.json than in {first}.json",
+                             "maps of one scan", "Put maps of one scan into the folder.")  # fmt: skip
     return MapSet(pairs[0][0].grid, scan, {one.name: one for one, _ in pairs})
+
+
+def _differ(one: ScanParameters, other: ScanParameters, key: str) -> bool:
+    a, b = np.atleast_1d(getattr(one, key) or 0.0), np.atleast_1d(getattr(other, key) or 0.0)
+    return a.shape != b.shape or not np.allclose(a, b, rtol=1e-6, atol=1e-6)

@@ -181,6 +181,8 @@ def load_acquisition(
         acquisition = read_gradient_echo(_gradient_echo(main.groups), options, report.span(0.4, 0.85))
         spin_echo, spin_notes = _optional_spin_echo(spin, main, bool(se), options, report.span(0.85, 0.95))
         image, image_notes = _optional_flair(fluid, main, bool(flair))
+        if spin_echo is None and options.se_echo_times_s is not None:
+            spin_notes = (*spin_notes, "Spin echo times were stated, but no spin echo was used.")
         report("load", 1.0)
     source = {**acquisition.source, "files": main.files, "files_skipped": main.skipped}
     return replace(acquisition, spin_echo=spin_echo, flair=image, source=source,

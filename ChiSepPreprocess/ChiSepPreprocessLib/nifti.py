@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .artifacts import Array, Grid
-from .dicom.roles import Component, Role, SequenceFacts, component_of, role_of, vendor_of
+from .dicom.roles import (
+    SHORTEST_FLUID_INVERSION_S,
+    Component,
+    Role,
+    SequenceFacts,
+    component_of,
+    role_of,
+    vendor_of,
+)  # fmt: skip
 from .dicom.stack import Header, Stack
 from .errors import InputError
+from .files import check_numbers, read_json, reading_nifti
 from .quantities import mhz_to_hz
 
 if TYPE_CHECKING:
@@ -55,7 +61,7 @@ class NiftiStack(Stack):
         """Values scaled by the header, float32."""
         image = _opened(self.path)
         place = np.unravel_index(self.index, image.shape[3:])
-        with _reading_voxels():
+        with reading_nifti(self.path):
             return np.asarray(image.dataobj[(..., *place)], dtype=np.float32)
 
     def read_unscaled(self) -> Array | None:
@@ -63,18 +69,9 @@ class NiftiStack(Stack):
         stored = _opened(self.path).dataobj
         if (stored.slope, stored.inter) == (1.0, 0.0):
             return None
-        with _reading_voxels():
+        with reading_nifti(self.path):
             values = stored.get_unscaled()
         return np.asarray(values[(..., *np.unravel_index(self.index, values.shape[3:]))], dtype=np.float32)
-
-
-@contextmanager
-def _reading_voxels() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError("NIfTI file", "a file whose voxels cannot be read", "a whole NIfTI file",
-                         "Copy or convert it again.") from error  # fmt: skip
 
 
 def is_nifti(path: Path) -> bool:
@@ -104,9 +101,14 @@ def nifti_stacks(path: Path, order: int, role: Role, component: Component) -> li
     if len(shape) not in (3, 4, 5) or 0 in shape:
         raise InputError("NIfTI file", f"shape {shape}", "three axes, or four with the echoes last")
     sidecar = _sidecar(path)
-    times = np.atleast_1d(np.asarray(sidecar.get("EchoTime", []), dtype=float))
+    times = _listed(sidecar.get("EchoTime", []))
+    if len(times) == 1:  # of a 4D file a single time says nothing about its echoes
+        times = times if volumes == 1 else []
+    if len(times) not in (0, volumes):
+        raise InputError("JSON sidecar", f"{len(times)} echo times for the {volumes} volumes of {path.name}",
+                         "one for each volume", "Correct the sidecar.")  # fmt: skip
     headers = (
-        _header(sidecar, role, component, float(times[index]) if len(times) == volumes else None, order * 1000 + index)
+        _header(sidecar, role, component, float(times[index]) if times else None, order * 1000 + index)
         for index in range(volumes)
     )
     return [NiftiStack(header, path, index) for index, header in enumerate(headers)]
@@ -114,25 +116,68 @@ def nifti_stacks(path: Path, order: int, role: Role, component: Component) -> li
 
 def _opened(path: Path) -> Nifti1Image:
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
 
-    try:
-        return nibabel.load(path)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError("NIfTI file", f"{path.name}, which cannot be read", "a whole NIfTI file",
-                         "Copy or convert it again.") from error  # fmt: skip
+    with reading_nifti(path):
+        image = nibabel.load(path)
+        check_numbers(path, image.dataobj.dtype)
+        return image
+
+
+#: Keys of a BIDS sidecar that are numbers, and that are texts.
+_NUMBERS = ("ImagingFrequency", "MagneticFieldStrength", "RepetitionTime", "InversionTime", "EchoTrainLength")
+_TEXTS = ("Manufacturer", "SequenceName", "PulseSequenceName", "Units")
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
+    """BIDS keys of a file's sidecar, checked for their types; this project's own keys are translated."""
     file = path.with_name(re.sub(r"\.nii(\.gz)?$", ".json", path.name, flags=re.IGNORECASE))
     if not file.is_file():
         return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError("JSON sidecar", f"{file.name}, which is no JSON", "a BIDS sidecar") from error
-    return content if isinstance(content, dict) else {}
+    content = _as_bids(read_json(file))
+    for key, good, expected in (
+        *((key, _is_number, "a number") for key in _NUMBERS),
+        *((key, lambda value: isinstance(value, str), "a text") for key in _TEXTS),
+        ("EchoTime", lambda value: all(map(_is_number, _listed(value))), "a number in seconds, or one for each echo"),
+        ("ImageType", lambda value: isinstance(value, list), "a list of texts"),
+        ("ScanningSequence", lambda value: isinstance(value, str | list), "a text"),
+    ):
+        value = content.get(key)
+        if value is not None and not good(value):
+            raise InputError("JSON sidecar", f"{key} {value!r} in {file.name}", expected, "Correct the sidecar.")
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_bids(content: dict[str, Any]) -> dict[str, Any]:
+    """Sidecar of this project's own acquisitions (``artifact``, ``echo_times_s``, …) in BIDS keys."""
+    told = _OWN_ARTIFACTS.get(str(content.get("artifact")))
+    if told is None:
+        return content
+    frequency_hz = content.get("imaging_frequency_hz")
+    return {
+        **told,
+        "EchoTime": content.get("echo_times_s"),
+        "MagneticFieldStrength": content.get("field_strength_t"),
+        "ImagingFrequency": frequency_hz / 1e6 if isinstance(frequency_hz, int | float) else frequency_hz,
+        "Units": content.get("unit") if content.get("unit") in ("rad", "mrad") else None,
+    }
+
+
+_OWN_ARTIFACTS: dict[str, dict[str, Any]] = {
+    "gre_magnitude": {"ScanningSequence": "GR", "ImageType": ["DERIVED", "PRIMARY", "M"]},
+    "gre_phase": {"ScanningSequence": "GR", "ImageType": ["DERIVED", "PRIMARY", "P"]},
+    "se_magnitude": {"ScanningSequence": "SE", "ImageType": ["DERIVED", "PRIMARY", "M"]},
+    # The role follows from the inversion time, which our own sidecar does not name.
+    "flair": {"ScanningSequence": "SE_IR", "ImageType": ["DERIVED", "PRIMARY", "M"],
+              "InversionTime": SHORTEST_FLUID_INVERSION_S},
+}  # fmt: skip
 
 
 def _header(
@@ -159,7 +204,7 @@ def _header(
 
 def _number(sidecar: Mapping[str, Any], key: str) -> float | None:
     value = sidecar.get(key)
-    return float(value) if isinstance(value, int | float) and value else None
+    return float(value) if value else None
 
 
 def _phase_unit(sidecar: Mapping[str, Any]) -> str:
@@ -172,7 +217,8 @@ def _phase_unit(sidecar: Mapping[str, Any]) -> str:
 def _facts(sidecar: Mapping[str, Any]) -> SequenceFacts:
     image_type = sidecar.get("ImageType", [])
     return SequenceFacts(
-        scanning=frozenset(re.split(r"[\\_,\s]+", str(sidecar.get("ScanningSequence", "")))) - {""},
+        scanning=frozenset(re.split(r"[\\_,\s]+", "_".join(map(str, _listed(sidecar.get("ScanningSequence", ""))))))
+        - {""},
         image_type=tuple(str(token) for token in image_type[2:]),
         name=f"{sidecar.get('SequenceName', '')} {sidecar.get('PulseSequenceName', '')}".strip(),
         inversion_time_s=_number(sidecar, "InversionTime"),

@@ -19,6 +19,7 @@ from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.errors import CancelledError, ChiSepError, InputError
 from ChiSepPreprocessLib.loading import LoadOptions
 
+from . import tables
 from .console import Console
 from .workflow import Inputs, Study
 
@@ -35,24 +36,39 @@ _CANCELLED = 130
 #: Wrong words on the command line; typer names only a subclass of it.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
-Paths = Annotated[list[Path] | None, typer.Option(help="File, folder or zip archive; may be repeated.")]
+PhasePaths = Annotated[
+    list[Path] | None, typer.Option(help="Phase of the GRE, where it lies apart from --gre; may be repeated.")
+]
+SpinEchoPaths = Annotated[
+    list[Path] | None, typer.Option(help="Multi-echo spin echo or TSE, where it lies apart; may be repeated.")
+]
+FlairPaths = Annotated[list[Path] | None, typer.Option(help="FLAIR, where it lies apart; may be repeated.")]
 GrePaths = Annotated[
     list[Path], typer.Option(help="Multi-echo GRE: file, folder or zip archive; a whole study folder is enough.")
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
 Methods = Annotated[str, typer.Option(help="Method, or several separated by commas; see 'chisep methods'.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-JsonLines = Annotated[bool, typer.Option(help="Print progress as JSON lines on standard output.")]
+JsonLines = Annotated[bool, typer.Option("--progress-json", help="Print progress as JSON lines on standard output.")]
 MaskFile = Annotated[Path | None, typer.Option(help="Brain mask (NIfTI on the GRE's grid).")]
 GivenMaps = Annotated[
     list[str] | None, typer.Option("--map", help="NAME=FILE: use this map instead of computing it; may be repeated.")
 ]
-EchoTimes = Annotated[str | None, typer.Option(help="Echo times in seconds, separated by commas.")]
+EchoTimes = Annotated[
+    str | None, typer.Option(metavar="S,S,…", help="GRE echo times in seconds, if the headers do not say.")
+]
+SpinEchoTimes = Annotated[
+    str | None, typer.Option(metavar="S,S,…", help="Spin echo times in seconds, if the headers do not say.")
+]
 Field = Annotated[float | None, typer.Option(help="Field strength in tesla, if the headers do not say.")]
-PhaseUnit = Annotated[str | None, typer.Option(help="Unit of the stored phase, if the headers do not say.")]
-FlipPhase = Annotated[bool, typer.Option(help="Negate the phase.")]
-Overwrite = Annotated[bool, typer.Option(help="Replace another run's results in the folder.")]
-MapsOnly = Annotated[bool, typer.Option(help="Write the maps alone: no scene, pictures or report.")]
+PhaseUnit = Annotated[
+    str | None,
+    typer.Option(help="Unit of the stored phase, if the headers do not say: rad, mrad, deg, cycles or siemens."),
+]
+FlipPhase = Annotated[bool, typer.Option("--flip-phase-sign", help="Negate the phase.")]
+Seed = Annotated[int, typer.Option(help="Another seed is another patient.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run's results in the folder.")]
+MapsOnly = Annotated[bool, typer.Option("--maps-only", help="Write the maps alone: no scene, pictures or report.")]
 
 
 def _times(text: str | None) -> tuple[float, ...] | None:
@@ -65,13 +81,27 @@ def _times(text: str | None) -> tuple[float, ...] | None:
 
 
 def _named_files(pairs: Sequence[str] | None) -> dict[str, Path]:
-    found = {}
+    found: dict[str, Path] = {}
     for pair in pairs or ():
         name, separator, path = pair.partition("=")
-        if not separator:
-            raise InputError("--map", pair, "NAME=FILE, such as r2star=my_r2star.nii.gz")
+        if not separator or not name or not path:
+            raise InputError("--map", f"'{pair}'", "NAME=FILE, such as r2star=my_r2star.nii.gz")
+        if name in found:
+            raise InputError("--map", f"'{name}' twice", "each map once", "Leave one of them out.")
         found[name] = Path(path)
     return found
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    """Names of methods, each once; refuse what is none before any work is done."""
+    from ChiSepReconstructLib.methods import METHODS, get
+
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise InputError("--method", f"'{text}'", f"one or several of {', '.join(METHODS)}, separated by commas")
+    for name in names:
+        get(name)
+    return names
 
 
 def _load_options(
@@ -101,17 +131,17 @@ def info(
     """Say what is in there: series, echoes, and what is missing."""
     from ChiSepPreprocessLib.loading import inspect
 
-    inventory = inspect(paths)
-    Console.show(inventory.to_json(), as_json=as_json)
+    found = inspect(paths)
+    Console.show(found.to_json(), lambda: tables.inventory(found), as_json=as_json)
 
 
 @app.command()
 def run(
     gre: GrePaths,
     output: Output,
-    gre_phase: Paths = None,
-    se: Paths = None,
-    flair: Paths = None,
+    gre_phase: PhasePaths = None,
+    se: SpinEchoPaths = None,
+    flair: FlairPaths = None,
     lesions: Annotated[
         Path | None, typer.Option(help="Lesion mask or labels (NIfTI on the GRE's or FLAIR's grid).")
     ] = None,
@@ -119,7 +149,7 @@ def run(
     given: GivenMaps = None,
     method: Methods = "closed-form",
     echo_times: EchoTimes = None,
-    se_echo_times: EchoTimes = None,
+    se_echo_times: SpinEchoTimes = None,
     field_strength: Field = None,
     phase_unit: PhaseUnit = None,
     flip_phase_sign: FlipPhase = False,
@@ -128,15 +158,16 @@ def run(
     progress_json: JsonLines = False,
 ) -> None:
     """Run the main job: data to maps, χ maps, scene, pictures and report."""
-    from .presentation import Extras, present
+    from .presentation import Extras, present, read_lesions
     from .workflow import run as run_all
 
     load = _load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
     inputs = _inputs(gre, gre_phase, se, flair, mask, given, load)
     with Console(progress_json) as console:
         study = run_all(
-            inputs, output, methods=tuple(method.split(",")), progress=console.progress, overwrite=overwrite
-        )
+            inputs, output, methods=_methods(method), progress=console.progress, overwrite=overwrite,
+            on_loaded=lambda acquisition: lesions and read_lesions(lesions, acquisition.grid),
+        )  # fmt: skip
         if not maps_only:
             for problem in present(study, Extras(lesions=lesions), progress=console.progress):
                 console.warning(problem)
@@ -147,12 +178,12 @@ def run(
 def preprocess(
     gre: GrePaths,
     output: Output,
-    gre_phase: Paths = None,
-    se: Paths = None,
+    gre_phase: PhasePaths = None,
+    se: SpinEchoPaths = None,
     mask: MaskFile = None,
     given: GivenMaps = None,
     echo_times: EchoTimes = None,
-    se_echo_times: EchoTimes = None,
+    se_echo_times: SpinEchoTimes = None,
     field_strength: Field = None,
     phase_unit: PhaseUnit = None,
     flip_phase_sign: FlipPhase = False,
@@ -180,7 +211,7 @@ def reconstruct(
 
     with Console(progress_json) as console:
         study = study_from_maps(maps, output)
-        console.result(run_reconstruct(study, tuple(method.split(",")), progress=console.progress))
+        console.result(run_reconstruct(study, _methods(method), progress=console.progress))
 
 
 @app.command()
@@ -188,7 +219,8 @@ def methods(as_json: AsJson = False) -> None:
     """List every method: what it needs, gives, its options and paper."""
     from ChiSepReconstructLib.methods import describe
 
-    Console.show({"methods": describe()}, as_json=as_json)
+    described = describe()
+    Console.show({"methods": described}, lambda: tables.methods(described), as_json=as_json)
 
 
 @app.command()
@@ -203,15 +235,16 @@ def evaluate(
 
     from .run_folder import read_run
 
-    Console.show({"maps": compare(read_run(estimate, method), read_run(truth))}, as_json=as_json)
+    maps = compare(read_run(estimate, method), read_run(truth))
+    Console.show({"maps": maps}, lambda: tables.evaluation(maps), as_json=as_json)
 
 
 @app.command()
 def phantom(
     output: Output,
-    dicom: Annotated[bool, typer.Option(help="Write DICOM series instead of NIfTI.")] = False,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Write DICOM series instead of NIfTI.")] = False,
     vendor: Annotated[str, typer.Option(help="Style of the DICOM: siemens or philips.")] = "siemens",
-    seed: Annotated[int, typer.Option(help="Another seed is another patient.")] = 0,
+    seed: Seed = 0,
     voxel_size_mm: Annotated[str, typer.Option(help="Voxel size i,j,k in mm.")] = "1,1,1",
     fine_mm: Annotated[float, typer.Option(help="Resolution of the simulation in mm.")] = 0.5,
     field_strength: Annotated[float, typer.Option(help="Field strength in tesla.")] = 3.0,
@@ -239,7 +272,7 @@ def _three(text: str) -> tuple[float, float, float]:
 
 
 @app.command()
-def demo(output: Output = Path("demo_output"), seed: int = 0, progress_json: JsonLines = False) -> None:
+def demo(output: Output = Path("demo_output"), seed: Seed = 0, progress_json: JsonLines = False) -> None:
     """Run the main job on a simulated patient written as DICOM, and compare with the truth."""
     from .demo import run_demo
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from ChiSepPreprocessLib.progress import Status
 
 from .workflow import Study
+
+#: Width of tables where no terminal tells its own.
+_WIDTH = 140
 
 
 class Console:
@@ -81,12 +84,13 @@ class Console:
         sys.stdout.flush()
 
     @staticmethod
-    def show(content: Mapping[str, Any], *, as_json: bool) -> None:
-        """Print a result as one line of JSON, or indented and coloured for people."""
-        text = json.dumps(content, ensure_ascii=False)
+    def show(content: Mapping[str, Any], parts: Callable[[], Iterable[Any]], *, as_json: bool) -> None:
+        """Print a result as one line of JSON, or its parts for people."""
         if as_json:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
             return
         from rich.console import Console as RichConsole
 
-        RichConsole().print_json(text)
+        console = RichConsole(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+        for part in parts():
+            console.print(part, markup=False, soft_wrap=isinstance(part, str))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ChiSepPreprocessLib.artifacts import Array, Grid, Kind, Map, MapSet
+from ChiSepPreprocessLib.artifacts import Array, Grid, Kind, Map, MapSet, check_volume
 from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
 from ChiSepPreprocessLib.files import read_nifti
 from ChiSepPreprocessLib.progress import Progress, Reporter
@@ -107,13 +107,21 @@ def read_lesions(path: Path, grid: Grid) -> LabelledLesions:
     Raises
     ------
     InputError
-        If the file cannot be read or lies outside the maps.
+        If the file cannot be read, holds no lesions or lies outside the maps.
     """
     data, own = read_nifti(path)
+    check_volume(path.name, data, own.shape)
     labels = np.rint(data).astype(np.int32)
+    if np.abs(data - labels).max() > 1e-3 or labels.min() < 0:
+        raise InputError("lesions", f"{path.name} with values from {data.min():.4g} to {data.max():.4g}",
+                         "0 outside, and 1 or a positive whole number for each lesion",
+                         "Give a lesion mask or a label map, no image.")  # fmt: skip
+    if not labels.any():
+        raise InputError("lesions", f"{path.name} without any lesion", "a mask with voxels inside",
+                         "Leave --lesions out where there are none.")  # fmt: skip
     if not own.matches(grid):
         moved: Array = resample(labels.astype(np.float32), own, grid, None, nearest=True)
-        if labels.any() and not moved.any():
+        if not moved.any():
             raise InputError("lesions", f"{path.name}, whose lesions lie outside the maps", "lesions of this patient",
                              "Give the lesions in the space of the GRE or of the FLAIR of this session.")  # fmt: skip
         labels = np.rint(moved).astype(np.int32)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.artifacts import Grid, Image, Map, MapSet, ScanParameters
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.files import is_complete, read_map, read_mapset, write_json, write_map, write_nifti
+from ChiSepPreprocessLib.files import (
+    is_complete,
+    read_json,
+    read_map,
+    read_mapset,
+    write_json,
+    write_map,
+    write_nifti,
+    writing_to,
+)
 
 #: Folder of the maps that preprocessing makes, and of the images that they are shown on.
 MAPS, IMAGES = "maps", "images"
-_RECORD = "provenance.json"
+_RECORD, _LOCK = "provenance.json", ".lock"
 
 
 def fingerprint(paths: Iterable[Path], options: Mapping[str, Any]) -> str:
@@ -25,6 +35,55 @@ def fingerprint(paths: Iterable[Path], options: Mapping[str, Any]) -> str:
     listed = [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
     text = json.dumps([__version__, listed, options], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def busy(path: Path) -> Iterator[None]:
+    """Hold an output folder for this process, by a lock that the system releases if the process dies.
+
+    Raises
+    ------
+    InputError
+        If another run is at work in it.
+    OutputError
+        If it cannot be made or written.
+    """
+    with ExitStack() as held:
+        with writing_to(path):
+            created = [one for one in (path, *path.parents) if not one.exists()]
+        held.callback(_remove_empty, created)
+        lock = path / _LOCK
+        with writing_to(path):
+            path.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context(lock.open("w"))
+        held.callback(lock.unlink, missing_ok=True)
+        if not _locked(file):
+            held.pop_all()
+            file.close()
+            raise InputError("output folder", f"{path}, in which another run is at work", "a folder of its own",
+                             "Wait until that run is done, or choose another folder.")  # fmt: skip
+        yield
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _locked(file: IO[str]) -> bool:
+    """Whether the lock could be had; always so on a system or a network drive without locks."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows, which refuses to replace a file that another process holds open
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @dataclass(frozen=True)
@@ -53,15 +112,20 @@ class RunFolder:
         OutputError
             If it cannot be written.
         """
-        previous = read_record(path).get("fingerprint")
+        record = read_record(path)
+        previous = record.get("fingerprint")
         if previous not in (None, mark):
             if not overwrite:
                 raise InputError("output folder", f"{path}, which holds a run with other inputs or options",
                                  "a new or empty folder", "Choose another one, or add --overwrite.")  # fmt: skip
-            for note in (path / MAPS).glob("*.json"):
-                note.unlink()
-        for part in path.rglob(".part-*"):
-            part.unlink(missing_ok=True)
+            with writing_to(path):
+                for note in (
+                    note for part in (MAPS, *record.get("methods", {})) for note in (path / part).glob("*.json")
+                ):
+                    note.unlink()
+        with writing_to(path):
+            for unfinished in path.rglob(".part-*"):
+                unfinished.unlink(missing_ok=True)
         folder = cls(path, mark)
         if previous != mark:
             folder.record({"state": "started"})
@@ -98,14 +162,10 @@ def read_record(path: Path) -> dict[str, Any]:
     note = path / _RECORD
     if not note.is_file():
         return {}
-    try:
-        content = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "provenance.json", f"a file that cannot be read ({error})", "JSON of an earlier run"
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError("provenance.json", type(content).__name__, "a JSON object")
+    content = read_json(note)
+    for key in ("methods", "seconds"):
+        if not isinstance(content.get(key, {}), dict):
+            raise InputError(_RECORD, f"{key} {content[key]!r}", "a JSON object", "Choose another folder.")
     return content
 
 

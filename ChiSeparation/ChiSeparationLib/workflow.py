@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.files import read_mask, read_nifti
-from ChiSepPreprocessLib.loading import LoadOptions, load_acquisition
+from ChiSepPreprocessLib.loading import LoadOptions, check_reconstructable, load_acquisition
 from ChiSepPreprocessLib.pipeline import PreprocessOptions, combined_magnitude, preprocess
 from ChiSepPreprocessLib.progress import Progress, Reporter
 from ChiSepReconstructLib.methods import get
 from ChiSepReconstructLib.pipeline import reconstruct
 
-from .run_folder import RunFolder, fingerprint, read_record, read_run
+from .given import read_given_map
+from .run_folder import RunFolder, busy, fingerprint, read_record, read_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +60,10 @@ class Inputs:
         InputError
             If one cannot be read or breaks its row of the artifact table.
         """
-        given = {name: _given_map(name, path) for name, path in self.maps.items()}
-        if self.mask is not None:
-            mask, grid = read_mask(self.mask)
-            given["brain_mask"] = Map(name="brain_mask", data=mask, grid=grid)
-        return given
-
-
-def _given_map(name: str, path: Path) -> Map:
-    data, grid = read_mask(path) if name.endswith("_mask") else read_nifti(path)
-    return Map(name=name, data=data, grid=grid)
+        if self.mask is not None and "brain_mask" in self.maps:
+            raise InputError("brain mask", "two (--mask and --map brain_mask=…)", "one", "Leave one of them out.")
+        named = {**self.maps, **({"brain_mask": self.mask} if self.mask is not None else {})}
+        return {name: read_given_map(name, path) for name, path in named.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +113,7 @@ def run_preprocess(
     options: PreprocessOptions | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
+    on_loaded: Callable[[Acquisition], object] | None = None,
 ) -> Study:
     """Load the data and compute every map; an interrupted run goes on where it stopped.
 
@@ -139,23 +134,35 @@ def run_preprocess(
         inputs.gre, gre_phase=inputs.gre_phase, se=inputs.se, flair=inputs.flair,
         options=inputs.load, report=report.span(0.0, 0.15),
     )  # fmt: skip
+    check_reconstructable(acquisition)
     MapSet(acquisition.grid, acquisition.scan, given)
-    folder = RunFolder.open(output, mark, overwrite=overwrite)
+    if on_loaded is not None:
+        on_loaded(acquisition)
+    with busy(output):
+        folder = RunFolder.open(output, mark, overwrite=overwrite)
+        study, seconds = _preprocessed(acquisition, given, folder, chosen, report.span(0.15, 1.0))
+        _record(folder, study, inputs, {"preprocess": asdict(chosen)}, {"preprocess": seconds})
+    return study
+
+
+def _preprocessed(
+    acquisition: Acquisition, given: Mapping[str, Map], folder: RunFolder, options: PreprocessOptions, report: Reporter
+) -> tuple[Study, float]:
+    """Every map, computed or found complete, on disk; and the seconds that it took."""
     started = time.perf_counter()
     maps = preprocess(
         acquisition,
-        options=chosen,
+        options=options,
         given={**folder.complete_maps(acquisition.grid), **given},
-        progress=report.span(0.15, 1.0).forward,
+        progress=report.forward,
         on_map=lambda one: folder.keep(one, acquisition.scan),
     )
     for name in given:
         folder.keep(maps[name], acquisition.scan)
-    study = Study(acquisition, maps, {}, output)
+    study = Study(acquisition, maps, {}, folder.path)
     for name, image in study.images.items():
         folder.keep_image(name, image)
-    _record(folder, study, inputs, {"preprocess": asdict(chosen)}, {"preprocess": time.perf_counter() - started})
-    return study
+    return study, time.perf_counter() - started
 
 
 def run_reconstruct(study: Study, methods: tuple[str, ...], *, progress: Progress | None = None) -> Study:
@@ -168,16 +175,18 @@ def run_reconstruct(study: Study, methods: tuple[str, ...], *, progress: Progres
     """
     for name in methods:
         get(name)
+    read_record(study.folder)
     report, results, seconds = Reporter(progress), dict(study.results), {}
-    for number, name in enumerate(methods):
-        started = time.perf_counter()
-        part = report.span(number / len(methods), (number + 1) / len(methods)).forward
-        results[name] = reconstruct(study.maps, method=name, progress=part)
-        for made in get(name).gives:
-            RunFolder(study.folder, "").keep(results[name][made], study.maps.scan, name)
-        seconds[name] = time.perf_counter() - started
-    done = Study(study.acquisition, study.maps, results, study.folder)
-    _extend_record(done, seconds)
+    with busy(study.folder):
+        for number, name in enumerate(methods):
+            started = time.perf_counter()
+            part = report.span(number / len(methods), (number + 1) / len(methods)).forward
+            results[name] = reconstruct(study.maps, method=name, progress=part)
+            for made in get(name).gives:
+                RunFolder(study.folder, "").keep(results[name][made], study.maps.scan, name)
+            seconds[name] = time.perf_counter() - started
+        done = Study(study.acquisition, study.maps, results, study.folder)
+        _extend_record(done, seconds)
     return done
 
 
@@ -202,6 +211,7 @@ def run(
     options: PreprocessOptions | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
+    on_loaded: Callable[[Acquisition], object] | None = None,
 ) -> Study:
     """Run the chain from files to χ maps on disk.
 
@@ -219,6 +229,8 @@ def run(
         Receives a status; returning ``False`` cancels.
     overwrite : bool
         Replace another run's results in ``output``.
+    on_loaded : callable, optional
+        Gets the acquisition before anything is computed or written; it may refuse by raising an error.
 
     Returns
     -------
@@ -234,8 +246,9 @@ def run(
         get(name)
     report = Reporter(progress)
     study = run_preprocess(
-        inputs, output, options=options, progress=report.span(0.0, 0.85).forward, overwrite=overwrite
-    )
+        inputs, output, options=options, progress=report.span(0.0, 0.85).forward, overwrite=overwrite,
+        on_loaded=on_loaded,
+    )  # fmt: skip
     return run_reconstruct(study, methods, progress=report.span(0.85, 1.0).forward)
 
 

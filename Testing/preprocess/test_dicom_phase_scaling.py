@@ -63,7 +63,7 @@ def test_range_is_never_stretched() -> None:
 def test_small_range_is_kept_and_said() -> None:
     scaled = phase_to_radians(TRUTH * 100.0, _header(Vendor.GE))
     assert np.abs(scaled.phase).max() == pytest.approx(np.pi / 10, abs=1e-6)
-    assert "reaches only ±0.31 rad" in scaled.warnings[0]
+    assert "spans only -0.31 to 0.31 rad" in scaled.warnings[0]
 
 
 def test_one_quantum_beyond_pi_is_clipped_and_more_is_refused() -> None:
@@ -100,6 +100,12 @@ def test_unknown_unit_is_refused_with_advice(stored: np.ndarray, advice: str) ->
     with pytest.raises(InputError, match=advice) as caught:
         phase_to_radians(stored, SILENT)
     assert f"{stored.max():.6g}" in str(caught.value)
+
+
+def test_unsigned_siemens_values_that_fill_no_turn_are_refused() -> None:
+    """8 bits taken for 12 would be a sliver at −π, where the largest absolute value looks right."""
+    with pytest.raises(InputError, match="from 0 to 255 in an unknown unit"):
+        phase_to_radians(np.arange(256.0).reshape(8, 8, 4, 1), _header(Vendor.SIEMENS))
 
 
 def test_unit_against_the_values_is_refused() -> None:

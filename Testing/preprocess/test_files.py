@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from ChiSepPreprocessLib.artifacts import Grid, Map, ScanParameters
 from ChiSepPreprocessLib.errors import InputError, OutputError
-from ChiSepPreprocessLib.files import is_complete, read_map, read_mapset, write_map, writing
+from ChiSepPreprocessLib.files import is_complete, read_map, read_mapset, read_mask, write_map, write_nifti, writing
 
 SCAN = ScanParameters(
     echo_times_s=(0.0077, 0.01273),
@@ -92,3 +93,66 @@ def test_truncated_nifti_is_one_clear_error(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match="cannot be read"):
         read_map(tmp_path, "r2star")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"echo_times_s": None}, "no echo_times_s"),
+        ({"echo_times_s": "x"}, "echo_times_s 'x'; expected numbers"),
+        ({"b0_direction_ijk": [0, 1]}, "expected three numbers"),
+        ({"field_strength_t": "3T"}, "field_strength_t '3T'"),
+        ({"options": "x"}, "options 'x'; expected a JSON object"),
+        ({"warnings": "x"}, "warnings 'x'; expected a JSON array"),
+        ({"artifact": "r2"}, "artifact 'r2'; expected 'r2star'"),
+    ],
+)
+def test_sidecar_edited_by_hand(tmp_path: Path, change: dict[str, object], match: str) -> None:
+    write_map(oblique_map(), SCAN, tmp_path)
+    note = json.loads((tmp_path / "r2star.json").read_text())
+    (tmp_path / "r2star.json").write_text(json.dumps({**note, **change}))
+    with pytest.raises(InputError, match=match):
+        read_mapset(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", ""])
+def test_sidecar_that_is_no_json_object(tmp_path: Path, text: str) -> None:
+    write_map(oblique_map(), SCAN, tmp_path)
+    (tmp_path / "r2star.json").write_text(text)
+    with pytest.raises(InputError, match=r"r2star\.json"):
+        read_mapset(tmp_path)
+
+
+def test_maps_of_different_scans_are_refused(tmp_path: Path) -> None:
+    write_map(oblique_map(), SCAN, tmp_path)
+    write_map(oblique_map("r2prime"), replace(SCAN, echo_times_s=(0.004, 0.01)), tmp_path)
+    with pytest.raises(InputError, match=r"another echo_times_s in r2prime\.json than in r2star\.json"):
+        read_mapset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ([0, 1, np.nan], "NaN"),
+        ([0, 3, 17], "3 different values from 0 to 17"),
+        ([0, -1, 1], "from -1 to 1"),
+        ([0, 0, 0.3], "no voxel inside"),
+    ],
+)
+def test_what_is_no_mask_is_refused(tmp_path: Path, values: list[float], match: str) -> None:
+    grid = Grid((3, 3, 3), np.eye(4))
+    write_nifti(tmp_path / "mask.nii.gz", np.resize(np.array(values), grid.shape), grid)
+    with pytest.raises(InputError, match=match):
+        read_mask(tmp_path / "mask.nii.gz")
+
+
+def test_mask_may_have_any_one_value_inside(tmp_path: Path) -> None:
+    grid = Grid((3, 3, 3), np.eye(4))
+    inside = np.resize([False, True], grid.shape)
+    write_nifti(tmp_path / "mask.nii.gz", inside * np.int16(255), grid)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.nii.gz")[0], inside)
+
+
+def test_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="which is a folder"):
+        read_mask(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import zipfile
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from pydicom import dcmread
 
 from ChiSepPreprocessLib.dicom import collect
-from ChiSepPreprocessLib.errors import CancelledError, InputError
+from ChiSepPreprocessLib.errors import CancelledError, InputError, OutputError
 from ChiSepPreprocessLib.loading import (
     LoadOptions,
     check_reconstructable,
@@ -164,6 +165,25 @@ def test_two_frames_of_reference(study: Path) -> None:
     _edit(study, lambda image: setattr(image, "FrameOfReferenceUID", "1.2.3.77"), _is_phase)
     _refused(study, "images of 2 frames of reference")
     assert "2 frames of reference" in inspect([study]).obstacles[0]
+
+
+def test_field_strengths_that_disagree(study: Path) -> None:
+    _edit(study, lambda image: setattr(image, "MagneticFieldStrength", 1.5), _is_phase)
+    _refused(study, r"field strength: got 1\.5, 3 T in the headers of one scan")
+    assert "1.5, 3 T" in inspect([study]).obstacles[0]
+
+
+def test_stated_field_strength_that_differs_is_said(tmp_path: Path) -> None:
+    write_siemens_gre(tmp_path, SLAB, ECHO_TIMES_MS, *_arrays(), style=Style(imaging_frequency_mhz=None))
+    acquisition = load_acquisition([tmp_path], options=LoadOptions(field_strength_t=1.5))
+    assert acquisition.scan.field_strength_t == 1.5
+    assert any("1.5 T, differs" in warning for warning in acquisition.warnings)
+
+
+def test_empty_magnitude(tmp_path: Path) -> None:
+    magnitude, phase = _arrays()
+    write_siemens_gre(tmp_path, SLAB, ECHO_TIMES_MS, magnitude * 0, phase)
+    _refused(tmp_path, "gre_magnitude: got values from 0 to 0")
 
 
 def test_two_scans(tmp_path: Path) -> None:
@@ -325,6 +345,31 @@ def test_zip_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_zip_broken(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK no archive")
     _refused(tmp_path / "a.zip", "cannot be unpacked")
+
+
+def test_zip_with_damaged_content(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("image", np.random.default_rng(1).integers(0, 9, 5000).astype("u1").tobytes())
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[200:260] = bytes(60)
+    (tmp_path / "a.zip").write_bytes(content)
+    _refused(tmp_path / "a.zip", "cannot be unpacked")
+
+
+def test_no_space_to_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extract", full)
+    with pytest.raises(OutputError, match=r"Cannot unpack a\.zip: no space"):
+        inspect([_archive(tmp_path / "a.zip", {"image": b"x"})])
+
+
+def test_links_that_lead_nowhere_are_skipped(study: Path) -> None:
+    (study / "self").symlink_to(study)
+    (study / "a").symlink_to(study / "b")
+    (study / "b").symlink_to(study / "a")
+    assert load_acquisition([study]).source["files"] == 32
 
 
 def test_links_out_of_a_folder_are_not_followed(study: Path, tmp_path: Path) -> None:

@@ -174,11 +174,11 @@ def test_broken_files(tmp_path: Path) -> None:
     magnitude, phase = _truth()
     gre, gre_phase = _save(tmp_path / "m.nii.gz", magnitude), _save(tmp_path / "p.nii", phase)
     gre_phase.write_bytes(gre_phase.read_bytes()[:5000])
-    with pytest.raises(InputError, match="a file whose voxels cannot be read"):
+    with pytest.raises(InputError, match=r"which cannot be read"):
         load_acquisition([gre], gre_phase=[gre_phase], options=OPTIONS)
     packed = _save(tmp_path / "q.nii.gz", phase)
     packed.write_bytes(packed.read_bytes()[:5000])
-    with pytest.raises(InputError, match="a file whose voxels cannot be read"):
+    with pytest.raises(InputError, match=r"which cannot be read"):
         load_acquisition([gre], gre_phase=[packed], options=OPTIONS)
     gre_phase.write_bytes(b"not a NIfTI file")
     with pytest.raises(InputError, match=r"p\.nii, which cannot be read"):
@@ -186,3 +186,58 @@ def test_broken_files(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text("{")
     with pytest.raises(InputError, match=r"m\.json, which is no JSON"):
         load_acquisition([gre])
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ({"EchoTime": "fast"}, "EchoTime 'fast' in m.json; expected a number in seconds"),
+        ({"EchoTime": {"a": 1}}, "EchoTime"),
+        ({"EchoTime": [0.1, None]}, "EchoTime"),
+        ({"EchoTime": [0.1, 0.2, 0.3]}, r"3 echo times for the 2 volumes of m\.nii\.gz"),
+        ({"MagneticFieldStrength": "3T"}, "MagneticFieldStrength '3T'"),
+        ({"ImageType": 5}, "ImageType 5"),
+        ([1, 2], r"m\.json with a list"),
+    ],
+)
+def test_sidecar_edited_by_hand(tmp_path: Path, content: Any, match: str) -> None:
+    gre = _save(tmp_path / "m.nii.gz", _truth()[0], content)
+    with pytest.raises(InputError, match=match):
+        load_acquisition([gre])
+
+
+def test_own_sidecars_are_understood(tmp_path: Path) -> None:
+    """What the simulated patient is written with: artifact names and units of this project."""
+    magnitude, phase = _truth()
+    scan = {"echo_times_s": [0.005, 0.01], "field_strength_t": 3.0, "imaging_frequency_hz": 127.7e6}
+    _save(tmp_path / "a.nii.gz", magnitude, {"artifact": "gre_magnitude", "unit": "a.u.", **scan})
+    _save(tmp_path / "b.nii.gz", phase, {"artifact": "gre_phase", "unit": "rad", **scan})
+    _save(tmp_path / "c.nii.gz", magnitude, {"artifact": "se_magnitude", "unit": "a.u.", "echo_times_s": [0.02, 0.08]})
+    _save(tmp_path / "d.nii.gz", magnitude[..., 0], {"artifact": "flair", "unit": "a.u."})
+    loaded = load_acquisition([tmp_path])
+    np.testing.assert_array_equal(loaded.gre_phase, phase)
+    assert loaded.scan.imaging_frequency_hz == pytest.approx(127.7e6)
+    assert loaded.spin_echo is not None and loaded.spin_echo.echo_times_s == (0.02, 0.08)
+    assert loaded.flair is not None
+
+
+def test_complex_image_is_refused_and_no_part_is_dropped(tmp_path: Path) -> None:
+    magnitude, phase = _truth()
+    gre = _save(tmp_path / "m.nii.gz", (magnitude * np.exp(1j * phase)).astype(np.complex64))
+    with pytest.raises(InputError, match=r"m\.nii\.gz with complex numbers"):
+        load_acquisition([gre], gre_phase=[gre], options=OPTIONS)
+
+
+def test_negative_magnitude(tmp_path: Path) -> None:
+    magnitude, phase = _truth()
+    gre, gre_phase = _save(tmp_path / "m.nii.gz", magnitude - 50.0), _save(tmp_path / "p.nii", phase)
+    with pytest.raises(InputError, match="gre_magnitude: got values from -"):
+        load_acquisition([gre], gre_phase=[gre_phase], options=OPTIONS)
+
+
+def test_spin_echo_times_without_spin_echo_are_said(tmp_path: Path) -> None:
+    magnitude, phase = _truth()
+    gre, gre_phase = _save(tmp_path / "m.nii.gz", magnitude), _save(tmp_path / "p.nii", phase)
+    options = LoadOptions(echo_times_s=(0.005, 0.01), se_echo_times_s=(0.01, 0.1), field_strength_t=3.0)
+    loaded = load_acquisition([gre], gre_phase=[gre_phase], options=options)
+    assert any("no spin echo was used" in warning for warning in loaded.warnings)

@@ -34,6 +34,28 @@ def test_info_lists_the_series_as_json(capsys: pytest.CaptureFixture[str], patie
     assert "SIMULATED" not in out.upper()
 
 
+def test_info_for_people_is_a_table_and_an_answer(capsys: pytest.CaptureFixture[str], patient_folder: Path) -> None:
+    code, out, _ = call(capsys, "info", patient_folder / "dicom")
+    assert code == 0
+    rows = [line.split() for line in out.splitlines()]
+    assert [row[1:4] for row in rows if row and row[0] == "1"] == [["gre", "magnitude", "6"], ["gre", "phase", "6"]]
+    assert "Susceptibility maps can be reconstructed." in out
+    assert "{" not in out
+    code, out, _ = call(capsys, "info", next(iter((patient_folder / "dicom").glob("*mag"))))
+    assert code == 0
+    assert "cannot be reconstructed:\n  – gradient echo scan: got magnitude without phase" in out
+
+
+def test_methods_for_people_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "methods")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines() if line.startswith((" tkd", " closed-form"))] == [
+        "tkd",
+        "closed-form",
+    ]
+    assert "Shin et al." in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -43,7 +65,16 @@ def test_info_lists_the_series_as_json(capsys: pytest.CaptureFixture[str], patie
         (("run", "--gre", "{data}", "-o", "{out}", "--method", "magic"), "one of tkd, closed-form"),
         (("run", "--gre", "{data}", "-o", "{out}", "--echo-times", "four"), "seconds separated by commas"),
         (("run", "--gre", "{data}", "-o", "{out}", "--map", "r2star"), "NAME=FILE"),
-        (("run", "--gre", "{data}", "-o", "{out}", "--map", "chi=x.nii.gz"), "x.nii.gz"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--map", "chi=x.nii.gz"), "one of brain_mask, field_mask"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--map", "chi_para={truth}/chi_para.nii.gz"), "Only these"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--map", "r2=a.nii", "--map", "r2=b.nii"), "'r2' twice"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--map", "r2="), "NAME=FILE"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--method", " ,"), "one or several of tkd, closed-form"),
+        (
+            ("run", "--gre", "{data}", "-o", "{out}", "--lesions", "{empty}/no.nii.gz"),
+            "'no.nii.gz', which does not exist",
+        ),
+        (("run", "--gre", "{data}", "-o", "{out}", "--lesions", "{truth}/r2.nii.gz"), "Give a lesion mask"),
         (("reconstruct", "{empty}", "-o", "{out}"), "without a complete map"),
         (("reconstruct", "{empty}/absent", "-o", "{out}"), "an existing folder"),
         (("evaluate", "--estimate", "{empty}", "--truth", "{empty}"), "without a complete map"),
@@ -55,7 +86,12 @@ def test_bad_input_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, patient_folder: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    places = {"empty": tmp_path / "empty", "out": tmp_path / "out", "data": patient_folder / "dicom"}
+    places = {
+        "empty": tmp_path / "empty",
+        "out": tmp_path / "out",
+        "data": patient_folder / "dicom",
+        "truth": patient_folder / "truth",
+    }
     code, out, err = call(capsys, *(one.format(**places) for one in arguments))
     assert code == 2
     assert err.count("\n") == 1
@@ -101,6 +137,9 @@ def test_evaluate_compares_a_run_with_its_truth(capsys: pytest.CaptureFixture[st
     found = json.loads(out)["maps"]
     assert code == 0
     assert found["chi_para"]["nrmse_percent"] == 0.0
+    code, out, _ = call(capsys, "evaluate", "--estimate", truth, "--truth", truth)
+    assert code == 0
+    assert "nrmse percent" in out
 
 
 def test_missing_library_is_one_clear_line(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ChiSeparationLib.run_folder import read_record, read_run
+from ChiSeparationLib.given import read_given_map
+from ChiSeparationLib.presentation import read_lesions
+from ChiSeparationLib.run_folder import RunFolder, busy, read_record, read_run
 from ChiSeparationLib.workflow import Inputs, Study, run, run_preprocess, run_reconstruct, study_from_maps
 from ChiSepPhantoms import Phantom
-from ChiSepPreprocessLib.artifacts import Grid
+from ChiSepPreprocessLib.artifacts import Acquisition, Grid
 from ChiSepPreprocessLib.errors import CancelledError, InputError, OutputError
 from ChiSepPreprocessLib.files import write_nifti
 from ChiSepPreprocessLib.progress import Status
@@ -111,3 +113,86 @@ def test_reconstruct_starts_from_maps_on_disk(study: Study, tmp_path: Path) -> N
     )
     assert sorted(read_record(tmp_path)["methods"]) == ["closed-form", "tkd"]
     assert set(read_run(tmp_path, "tkd")) == {"chi_total"}
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "match"),
+    [
+        ("r2star", 1e-3, "Is it in 1/ms"),
+        ("r2", 1e-3, "Is it in 1/ms"),
+        ("r2prime", 1e-3, "Is it in 1/ms"),
+        ("local_field", 127.7, "Is it in Hz"),
+        ("total_field", 127.7, "Is it in Hz"),
+        ("total_field", 0.0, "median of 0"),
+    ],
+)
+def test_given_map_in_another_unit_is_refused(
+    patient: Phantom, tmp_path: Path, name: str, factor: float, match: str
+) -> None:
+    write_nifti(tmp_path / "map.nii.gz", patient.truth.array(name), patient.truth.grid)
+    assert read_given_map(name, tmp_path / "map.nii.gz").method == "given"
+    write_nifti(tmp_path / "map.nii.gz", patient.truth.array(name) * factor, patient.truth.grid)
+    with pytest.raises(InputError, match=match):
+        read_given_map(name, tmp_path / "map.nii.gz")
+
+
+def test_two_brain_masks_are_refused(tmp_path: Path) -> None:
+    given = Inputs(gre=(), mask=tmp_path / "a.nii.gz", maps={"brain_mask": tmp_path / "b.nii.gz"})
+    with pytest.raises(InputError, match=r"two \(--mask and --map brain_mask"):
+        given.given_maps()
+
+
+def test_refusal_after_loading_comes_before_anything_is_written(patient_folder: Path, tmp_path: Path) -> None:
+    def refuse(acquisition: Acquisition) -> None:
+        raise InputError("lesions", acquisition.grid.shape, "others")
+
+    with pytest.raises(InputError, match="lesions"):
+        run(Inputs(gre=(patient_folder / "dicom",)), tmp_path / "out", on_loaded=refuse)
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_is_held_by_one_run(tmp_path: Path) -> None:
+    with busy(tmp_path / "new" / "out"):
+        with pytest.raises(InputError, match="another run is at work"), busy(tmp_path / "new" / "out"):
+            pass
+        assert (tmp_path / "new" / "out").is_dir()
+    assert list(tmp_path.iterdir()) == []
+    with busy(tmp_path / "out"):
+        (tmp_path / "out" / "map").write_text("kept")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["map"]
+
+
+def test_folder_with_a_name_too_long_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="name is too long"), busy(tmp_path / ("x" * 300)):
+        pass
+
+
+def test_overwriting_leaves_no_map_of_the_other_run(tmp_path: Path) -> None:
+    for folder in ("maps", "tkd"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "chi_total.json").write_text("{}")
+    RunFolder(tmp_path, "one").record({"methods": {"tkd": {}}})
+    with pytest.raises(InputError, match="--overwrite"):
+        RunFolder.open(tmp_path, "two")
+    RunFolder.open(tmp_path, "two", overwrite=True)
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["provenance.json"]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"methods": ["tkd"]}'])
+def test_broken_record_is_one_clear_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "provenance.json").write_text(text)
+    with pytest.raises(InputError, match=r"provenance\.json"):
+        read_record(tmp_path)
+
+
+def test_lesions_far_away_or_none_are_refused(patient: Phantom, tmp_path: Path) -> None:
+    grid, labels = patient.truth.grid, np.zeros(patient.truth.grid.shape, np.int16)
+    write_nifti(tmp_path / "les.nii.gz", labels, grid)
+    with pytest.raises(InputError, match="without any lesion"):
+        read_lesions(tmp_path / "les.nii.gz", grid)
+    labels[20:23, 20:23, 20:23] = 1
+    far = grid.affine.copy()
+    far[:3, 3] += 500.0
+    write_nifti(tmp_path / "les.nii.gz", labels, Grid(grid.shape, far))
+    with pytest.raises(InputError, match="outside the maps"):
+        read_lesions(tmp_path / "les.nii.gz", grid)

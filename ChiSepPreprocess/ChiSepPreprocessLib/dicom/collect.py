@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
 import re
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from ..errors import InputError
+from ..errors import InputError, OutputError
 
 #: An archive may unpack to at most this much; a whole study is a few GB.
 MAX_UNPACKED_BYTES = 20 * 2**30
@@ -28,6 +31,8 @@ def collected(paths: Sequence[Path]) -> Iterator[list[Path]]:
     ------
     InputError
         If a path does not exist, or an archive is broken, unsafe or too large.
+    OutputError
+        If there is no space to unpack it.
     """
     with tempfile.TemporaryDirectory(prefix="chisep-") as folder:
         files: dict[Path, Path] = {}
@@ -56,7 +61,7 @@ def _files_in(folder: Path) -> Iterator[Path]:
         folders.sort(key=_natural)
         for name in sorted(names, key=_natural):
             file = Path(parent) / name
-            if not name.startswith(".") and file.resolve().is_relative_to(root) and file.is_file():
+            if not name.startswith(".") and file.is_file() and file.resolve().is_relative_to(root):
                 yield file
 
 
@@ -76,7 +81,14 @@ def _unpack(archive: Path, target: Path) -> None:
             _check_members(members)
             for member in members:
                 opened.extract(member, target)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+    except InputError:  # which is a ValueError too
+        raise
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, OSError, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(
+                f"Cannot unpack {archive.name}: no space in the folder for temporary files, {tempfile.gettempdir()}; "
+                "free space, or unpack it yourself and give the folder."
+            ) from error
         raise InputError(
             "zip archive",
             f"one that cannot be unpacked ({type(error).__name__})",

@@ -16,6 +16,7 @@ from .groups import (
     ECHO_TIME_TOLERANCE_S,
     Group,
     check_echoes,
+    check_one_field_strength,
     check_one_frame_of_reference,
     check_same_grid,
     read_echoes,
@@ -23,6 +24,9 @@ from .groups import (
 from .phase import ScaledPhase, phase_to_radians
 from .roles import Component, Vendor
 from .stack import Stack
+
+#: Nominal and true field differ by this share at most: a 3 T scanner may run at 2.89 T.
+FIELD_STRENGTH_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +73,11 @@ def read_gradient_echo(group: Group, options: LoadOptions, report: Reporter) -> 
         If parts disagree, the phase unit is unknown, or echo times or field strength are missing.
     """
     check_one_frame_of_reference(group)
+    check_one_field_strength(group)
     header = group.echoes[0].header
     times, time_notes = echo_times(group.echoes, options.echo_times_s, "--echo-times")
-    field_t = _field_strength_t(group, options)
+    field_t, field_notes = _field_strength_t(group, options)
+    notes = (*time_notes, *field_notes)
     signal = _read_parts(group, report) if group.is_real_imaginary else _read_polar(group, options, report)
     phase, slice_notes = undo_slice_alternation(signal) if header.vendor == Vendor.GE else (signal.phase.phase, ())
     negated = (header.vendor == Vendor.GE) != options.flip_phase_sign
@@ -86,7 +92,12 @@ def read_gradient_echo(group: Group, options: LoadOptions, report: Reporter) -> 
         gre_phase=-phase if negated else phase,
         grid=signal.grid,
         scan=scan,
-        warnings=(*time_notes, *signal.phase.warnings, *slice_notes, *_sign_notes(header.vendor, options)),
+        warnings=(
+            *notes,
+            *signal.phase.warnings,
+            *slice_notes,
+            *_sign_notes(header.vendor, options),
+        ),
         source=_source(group, signal, negated),
     )
 
@@ -117,22 +128,37 @@ def echo_times(
     return tuple(stated), ((note,) if differs else ())
 
 
-def _field_strength_t(group: Group, options: LoadOptions) -> float:
+def _field_strength_t(group: Group, options: LoadOptions) -> tuple[float, tuple[str, ...]]:
+    """Field strength in T, stated or from the headers, and notes for the user."""
     header = group.echoes[0].header
-    if options.field_strength_t is not None:
-        return options.field_strength_t
-    if header.field_strength_t is not None:
-        return header.field_strength_t
-    if header.imaging_frequency_hz is not None:
-        return header.imaging_frequency_hz / GAMMA_HZ_PER_T
-    raise InputError("field strength", "none in the headers", "the field strength in T",
-                     "State it with --field-strength.")  # fmt: skip
+    in_header = header.field_strength_t
+    if in_header is None and header.imaging_frequency_hz is not None:
+        in_header = header.imaging_frequency_hz / GAMMA_HZ_PER_T
+    stated = options.field_strength_t
+    if stated is not None:
+        if in_header is None or abs(stated / in_header - 1.0) <= FIELD_STRENGTH_TOLERANCE:
+            return stated, ()
+        return stated, (f"The stated field strength, {stated:g} T, differs from the headers' {in_header:.4g} T.",)
+    if in_header is None:
+        raise InputError("field strength", "none in the headers", "the field strength in T",
+                         "State it with --field-strength.")  # fmt: skip
+    return in_header, ()
+
+
+def _check_magnitude(magnitude: Array) -> None:
+    """Refuse an empty image, and one that is signed: phase, a real part, or an interpolated image."""
+    check_volume("gre_magnitude", magnitude, magnitude.shape)
+    low, high = float(magnitude.min()), float(magnitude.max())
+    if low < 0.0 or high <= 0.0:
+        raise InputError("gre_magnitude", f"values from {low:.6g} to {high:.6g}", "values ≥ 0, not all of them 0",
+                         "Check that this is the magnitude; set what interpolation made negative to 0.")  # fmt: skip
 
 
 def _read_polar(group: Group, options: LoadOptions, report: Reporter) -> _Signal:
     magnitudes, phases = group.of(Component.MAGNITUDE), group.of(Component.PHASE)
     _check_pair(magnitudes, phases)
     magnitude, grid = read_echoes(magnitudes, report.span(0.0, 0.5))
+    _check_magnitude(magnitude)
     values, phase_grid = read_echoes(phases, report.span(0.5, 1.0))
     check_same_grid(phase_grid, grid, "phase")
     check_volume("gre_phase", values, magnitude.shape)

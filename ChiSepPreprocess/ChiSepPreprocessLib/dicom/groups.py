@@ -17,6 +17,9 @@ from .stack import Stack
 #: Echo times closer than this belong to the same echo.
 ECHO_TIME_TOLERANCE_S = 1e-5
 
+#: Centre frequencies within a scan may differ by this share.
+FREQUENCY_TOLERANCE = 1e-4
+
 
 @dataclass(frozen=True)
 class Group:
@@ -60,9 +63,10 @@ class Group:
         """Short text for people, without patient data."""
         i, j, k = self.echoes[0].shape
         times = [s.header.echo_time_s for s in self.echoes]
-        echoes = ", ".join("?" if time is None else f"{time * 1e3:.4g}" for time in times)
+        known = ", ".join("?" if time is None else f"{time * 1e3:.4g}" for time in times)
+        echoes = f"echo times {known} ms" if any(times) else f"{len(times)} volumes of unknown echo time"
         parts = "+".join(sorted({s.header.component.value for s in self.stacks}))
-        return f"{self.role} {parts}, {i}×{j}×{k}, echo times {echoes} ms"
+        return f"{self.role} {parts}, {i}×{j}×{k}, {echoes}"
 
 
 def link(stacks: Iterable[Stack]) -> list[Group]:
@@ -108,6 +112,27 @@ def check_one_session(stacks: Sequence[Stack]) -> None:
     if len(studies) > 1:
         raise InputError("DICOM files", f"images of {len(studies)} sessions (studies)", "one session",
                          "Give the files of one session.")  # fmt: skip
+
+
+def check_one_field_strength(group: Group) -> None:
+    """Refuse parts of a scan whose headers state different fields: they are not of one scan.
+
+    Raises
+    ------
+    InputError
+        With the values.
+    """
+    headers = [stack.header for stack in group.stacks]
+    strengths_t = {round(h.field_strength_t, 2) for h in headers if h.field_strength_t}
+    if len(strengths_t) > 1:
+        listed = ", ".join(f"{value:g}" for value in sorted(strengths_t))
+        raise InputError("field strength", f"{listed} T in the headers of one scan", "one value",
+                         "Give magnitude and phase of one scan.")  # fmt: skip
+    frequencies_hz = [h.imaging_frequency_hz for h in headers if h.imaging_frequency_hz]
+    low, high = min(frequencies_hz, default=1.0), max(frequencies_hz, default=1.0)
+    if high > low * (1.0 + FREQUENCY_TOLERANCE):
+        raise InputError("imaging frequency", f"{low / 1e6:.6g} to {high / 1e6:.6g} MHz in the headers of one scan",
+                         "one value", "Give magnitude and phase of one scan.")  # fmt: skip
 
 
 def check_one_frame_of_reference(group: Group) -> None:
@@ -178,6 +203,7 @@ def check_same_grid(grid: Grid, reference: Grid, what: str) -> None:
         With both sizes, or the place.
     """
     if not grid.matches(reference):
-        same = "the same size in another place" if grid.shape == reference.shape else f"size {grid.shape}"
-        raise InputError(what, same, f"the first echo's grid, size {reference.shape}",
+        size, expected = ("×".join(map(str, one.shape)) for one in (grid, reference))
+        same = "the same size in another place" if grid.shape == reference.shape else f"size {size}"
+        raise InputError(what, same, f"the grid of the scan's first volume, {expected}",
                          "Slices are missing, or echoes of different scans are mixed.")  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .groups import Group, check_echoes, check_one_frame_of_reference
+from .groups import Group, check_echoes, check_one_field_strength, check_one_frame_of_reference
 from .roles import Component, Role, is_turbo
 from .stack import Stack
 
@@ -148,8 +148,9 @@ def broken(group: Group) -> list[str]:
             check_echoes(group.of(part), part.value)
         except InputError as error:
             faults.append(str(error))
-    try:
-        check_one_frame_of_reference(group)
-    except InputError as error:
-        faults.append(str(error))
+    for check in (check_one_frame_of_reference, check_one_field_strength):
+        try:
+            check(group)
+        except InputError as error:
+            faults.append(str(error))
     return faults

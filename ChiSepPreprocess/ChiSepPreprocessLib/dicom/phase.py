@@ -21,7 +21,7 @@ SIEMENS_RESCALE = (2.0, -4096.0)
 #: Wrapped phase may exceed ±π by this share: one quantum of 12 bits.
 OVERSHOOT = 1e-3
 
-#: Wrapped phase of a whole head comes near ±π somewhere; a smaller range is suspicious.
+#: Wrapped phase of a whole head comes near π and near −π somewhere; a smaller range is suspicious.
 SMALLEST_USUAL_RANGE_RAD = 2.5
 
 _LIMIT_RAD = np.pi * (1.0 + OVERSHOOT)
@@ -72,10 +72,13 @@ def phase_to_radians(
         if _fills_circle(stored):
             return ScaledPhase(_clipped(stored), f"{name} (stored values)", (_lying_header(radians, stored),))
     largest = float(np.abs(radians).max())
-    known = unit is not None or _reason(header, None) == "header"
+    # Unsigned Siemens values are known by filling 12 bits alone.
+    by_header = _reason(header, None) == "header" and not (name == "siemens" and values.min() >= 0.0)
+    known = unit is not None or by_header
     if not known or not 0.0 < largest <= _LIMIT_RAD:
         raise _unknown_unit(values, name if known else None)
-    warning = f"Phase reaches only ±{largest:.2f} rad in unit '{name}'; check the phase unit, and that this is phase."
+    extent = f"{radians.min():.2f} to {radians.max():.2f} rad in unit '{name}'"
+    warning = f"Phase spans only {extent}; check the phase unit, and that this is phase."
     return ScaledPhase(_clipped(radians), f"{name} ({_reason(header, unit)})", (warning,))
 
 
@@ -118,7 +121,9 @@ def _to_radians(values: Array, name: str, factor: float, header: Header) -> Arra
 
 
 def _fills_circle(radians: Array) -> bool:
-    return SMALLEST_USUAL_RANGE_RAD <= float(np.abs(radians).max()) <= _LIMIT_RAD
+    low, high = float(radians.min()), float(radians.max())
+    near_both_ends = min(-low, high) >= SMALLEST_USUAL_RANGE_RAD
+    return near_both_ends and max(-low, high) <= _LIMIT_RAD
 
 
 def _clipped(radians: Array) -> Array:
