@@ -18,6 +18,8 @@ import typer
 from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.errors import CancelledError, ChiSepError, InputError
 from ChiSepPreprocessLib.loading import LoadOptions
+from ChiSepPreprocessLib.options import from_mapping
+from ChiSepPreprocessLib.pipeline import PreprocessOptions
 
 from . import tables
 from .console import Console
@@ -68,6 +70,10 @@ PhaseUnit = Annotated[
 FlipPhase = Annotated[bool, typer.Option("--flip-phase-sign", help="Negate the phase.")]
 Seed = Annotated[int, typer.Option(help="Another seed is another patient.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run's results in the folder.")]
+OptionsFile = Annotated[
+    Path | None,
+    typer.Option("--options", help='JSON file, such as {"preprocess": {"background": {"maximum_radius_mm": 20}}}.'),
+]
 MapsOnly = Annotated[bool, typer.Option("--maps-only", help="Write the maps alone: no scene, pictures or report.")]
 
 
@@ -116,6 +122,20 @@ def _load_options(
     )
 
 
+def _read_options(path: Path | None) -> tuple[PreprocessOptions, dict[str, dict[str, Any]]]:
+    """Options of the steps, and of each method by name."""
+    from ChiSepPreprocessLib.files import read_json
+    from ChiSepReconstructLib.methods import METHODS, get
+
+    content = {} if path is None else read_json(path)
+    steps = from_mapping(PreprocessOptions, content.pop("preprocess", {}), "options of preprocess")
+    if unknown := sorted(set(content) - set(METHODS)):
+        raise InputError("options", ", ".join(unknown), f"some of preprocess, {', '.join(METHODS)}")
+    for name, values in content.items():
+        get(name).options(values)
+    return steps, content
+
+
 def _inputs(
     gre: Sequence[Path], gre_phase: Sequence[Path] | None, se: Sequence[Path] | None, flair: Sequence[Path] | None,
     mask: Path | None, maps: Sequence[str] | None, load: LoadOptions,
@@ -153,6 +173,7 @@ def run(
     field_strength: Field = None,
     phase_unit: PhaseUnit = None,
     flip_phase_sign: FlipPhase = False,
+    options: OptionsFile = None,
     overwrite: Overwrite = False,
     maps_only: MapsOnly = False,
     progress_json: JsonLines = False,
@@ -163,9 +184,11 @@ def run(
 
     load = _load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
     inputs = _inputs(gre, gre_phase, se, flair, mask, given, load)
+    steps, by_method = _read_options(options)
     with Console(progress_json) as console:
         study = run_all(
             inputs, output, methods=_methods(method), progress=console.progress, overwrite=overwrite,
+            options=steps, method_options=by_method,
             on_loaded=lambda acquisition: lesions and read_lesions(lesions, acquisition.grid),
         )  # fmt: skip
         if not maps_only:
@@ -187,6 +210,7 @@ def preprocess(
     field_strength: Field = None,
     phase_unit: PhaseUnit = None,
     flip_phase_sign: FlipPhase = False,
+    options: OptionsFile = None,
     overwrite: Overwrite = False,
     progress_json: JsonLines = False,
 ) -> None:
@@ -195,8 +219,9 @@ def preprocess(
 
     load = _load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
     inputs = _inputs(gre, gre_phase, se, None, mask, given, load)
+    steps, _ = _read_options(options)
     with Console(progress_json) as console:
-        console.result(run_preprocess(inputs, output, progress=console.progress, overwrite=overwrite))
+        console.result(run_preprocess(inputs, output, options=steps, progress=console.progress, overwrite=overwrite))
 
 
 @app.command()
@@ -204,14 +229,19 @@ def reconstruct(
     maps: Annotated[Path, typer.Argument(help="Folder of maps, such as 'chisep preprocess' writes.")],
     output: Output,
     method: Methods = "closed-form",
+    options: OptionsFile = None,
+    overwrite: Overwrite = False,
     progress_json: JsonLines = False,
 ) -> None:
     """Compute χ maps from maps on disk."""
     from .workflow import run_reconstruct, study_from_maps
 
+    _, by_method = _read_options(options)
     with Console(progress_json) as console:
         study = study_from_maps(maps, output)
-        console.result(run_reconstruct(study, _methods(method), progress=console.progress))
+        console.result(
+            run_reconstruct(study, _methods(method), options=by_method, progress=console.progress, overwrite=overwrite)
+        )
 
 
 @app.command()

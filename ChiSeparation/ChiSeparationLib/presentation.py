@@ -12,7 +12,7 @@ import numpy as np
 
 from ChiSepPreprocessLib.artifacts import Array, Grid, Kind, Map, MapSet, check_volume
 from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
-from ChiSepPreprocessLib.files import read_nifti
+from ChiSepPreprocessLib.files import read_nifti, write_map
 from ChiSepPreprocessLib.progress import Progress, Reporter
 from ChiSepPreprocessLib.registration.rigid import resample
 
@@ -21,7 +21,7 @@ from .lesions.grading import grade_lesions
 from .lesions.table import LesionTable
 from .report.html import Picture, ReportContent, write_report
 from .report.table import summarise_maps, write_summary_csv
-from .run_folder import MAPS, read_record
+from .run_folder import LESIONS, MAPS, PICTURES, REPORT, SCENE, read_record
 from .workflow import Study
 
 #: Maps that get pictures, in the report's order.
@@ -75,6 +75,8 @@ def present(study: Study, extras: Extras | None = None, *, progress: Progress | 
     started = time.perf_counter()
     lesions = read_lesions(extras.lesions, study.maps.grid) if extras.lesions else None
     tables: dict[str, LesionTable] = {}
+    if lesions is not None:
+        write_map(lesions.lesions, study.maps.scan, study.folder / LESIONS)
     for name, result in study.results.items():
         report("tables", 0.0, name)
         write_summary_csv(study.folder / name / "maps.csv", summarise_maps(result))
@@ -89,7 +91,7 @@ def present(study: Study, extras: Extras | None = None, *, progress: Progress | 
         problems = (str(error),)
     report("report", 0.9)
     content = _content(study, extras, tables, pictures, problems, time.perf_counter() - started)
-    write_report(study.folder / "report.html", content)
+    write_report(study.folder / REPORT, content)
     report("done", 1.0)
     return problems
 
@@ -100,14 +102,14 @@ def read_lesions(path: Path, grid: Grid) -> LabelledLesions:
     Parameters
     ----------
     path : Path
-        NIfTI: a mask (one value) or labels (several), on any grid in the scanner's space.
+        NIfTI on any grid in the scanner's space: a mask (one value; connected parts are lesions) or labels (several).
     grid : Grid
         The maps' grid.
 
     Raises
     ------
     InputError
-        If the file cannot be read, holds no lesions or lies outside the maps.
+        If the file cannot be read, holds something else or lies outside the maps.
     """
     data, own = read_nifti(path)
     check_volume(path.name, data, own.shape)
@@ -116,16 +118,14 @@ def read_lesions(path: Path, grid: Grid) -> LabelledLesions:
         raise InputError("lesions", f"{path.name} with values from {data.min():.4g} to {data.max():.4g}",
                          "0 outside, and 1 or a positive whole number for each lesion",
                          "Give a lesion mask or a label map, no image.")  # fmt: skip
-    if not labels.any():
-        raise InputError("lesions", f"{path.name} without any lesion", "a mask with voxels inside",
-                         "Leave --lesions out where there are none.")  # fmt: skip
     if not own.matches(grid):
         moved: Array = resample(labels.astype(np.float32), own, grid, None, nearest=True)
-        if not moved.any():
+        if labels.any() and not moved.any():
             raise InputError("lesions", f"{path.name}, whose lesions lie outside the maps", "lesions of this patient",
                              "Give the lesions in the space of the GRE or of the FLAIR of this session.")  # fmt: skip
         labels = np.rint(moved).astype(np.int32)
-    return label_mask(labels > 0, grid) if labels.max(initial=0) <= 1 else relabel(labels, grid)
+    is_mask = np.unique(labels[labels > 0]).size <= 1
+    return label_mask(labels > 0, grid) if is_mask else relabel(labels, grid)
 
 
 def _draw(study: Study, lesions: Map | None, tables: Mapping[str, LesionTable], report: Reporter) -> list[Picture]:
@@ -144,7 +144,7 @@ def _draw(study: Study, lesions: Map | None, tables: Mapping[str, LesionTable], 
         if lesions is not None:
             add_lesions(scene, lesions, _tags(tables), folder_name="Lesions")
         report("scene", 0.1)
-        write_mrb(scene, study.folder / "scene.mrb")
+        write_mrb(scene, study.folder / SCENE)
         report("pictures", 0.4)
         return _pictures(scene, study, {**nodes}, chi, report.span(0.4, 1.0))
     finally:
@@ -174,7 +174,7 @@ def _pictures(
     pictures = []
     for number, (origin, name, node) in enumerate(wanted):
         report("pictures", number / len(wanted), name)
-        path = study.folder / "pictures" / f"{origin}-{name}.png"
+        path = study.folder / PICTURES / f"{origin}-{name}.png"
         slice_pictures(scene, nodes.get("gre_magnitude"), node, path)
         pictures.append(Picture(f"{name} ({origin})" if origin != MAPS else name, path))
     return pictures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,17 +25,36 @@ from ChiSepPreprocessLib.files import (
     writing_to,
 )
 
-#: Folder of the maps that preprocessing makes, and of the images that they are shown on.
-MAPS, IMAGES = "maps", "images"
+#: Folders of the maps that preprocessing makes, the images that they are shown on, lesion labels, pictures.
+MAPS, IMAGES, LESIONS, PICTURES = "maps", "images", "lesions", "pictures"
+SCENE, REPORT = "scene.mrb", "report.html"
 _RECORD, _LOCK = "provenance.json", ".lock"
 
 
-def fingerprint(paths: Iterable[Path], options: Mapping[str, Any]) -> str:
-    """Short hash of the inputs (names, sizes, times) and of every option."""
-    files = sorted(one for path in paths for one in ([path] if path.is_file() else path.rglob("*")) if one.is_file())
-    listed = [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+def fingerprint(inputs: Mapping[str, Iterable[Path]], options: Mapping[str, Any]) -> str:
+    """Short hash of the files in each role (names, sizes, times) and of every option."""
+    listed = {role: [file for path in paths for file in _files(path)] for role, paths in inputs.items()}
     text = json.dumps([__version__, listed, options], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _files(path: Path) -> list[tuple[str, int, int]]:
+    files = sorted(one for one in ([path] if path.is_file() else path.rglob("*")) if one.is_file())
+    return [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+
+
+def check_apart(output: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output folder inside an input folder: the next run would read its own results.
+
+    Raises
+    ------
+    InputError
+        If it is so.
+    """
+    for path in inputs:
+        if path.is_dir() and output.resolve().is_relative_to(path.resolve()):
+            raise InputError("output folder", f"{output}, which lies inside the input {path}", "a folder elsewhere",
+                             "Choose another one with -o.")  # fmt: skip
 
 
 @contextmanager
@@ -55,8 +75,9 @@ def busy(path: Path) -> Iterator[None]:
         lock = path / _LOCK
         with writing_to(path):
             path.mkdir(parents=True, exist_ok=True)
-            file = held.enter_context(lock.open("w"))
+            file = lock.open("w")
         held.callback(lock.unlink, missing_ok=True)
+        held.callback(file.close)  # before the unlink, which Windows refuses for an open file
         if not _locked(file):
             held.pop_all()
             file.close()
@@ -119,13 +140,9 @@ class RunFolder:
                 raise InputError("output folder", f"{path}, which holds a run with other inputs or options",
                                  "a new or empty folder", "Choose another one, or add --overwrite.")  # fmt: skip
             with writing_to(path):
-                for note in (
-                    note for part in (MAPS, *record.get("methods", {})) for note in (path / part).glob("*.json")
-                ):
-                    note.unlink()
+                _clear(path, record)
         with writing_to(path):
-            for unfinished in path.rglob(".part-*"):
-                unfinished.unlink(missing_ok=True)
+            _remove_parts(path, record)
         folder = cls(path, mark)
         if previous != mark:
             folder.record({"state": "started"})
@@ -149,6 +166,31 @@ class RunFolder:
     def keep_image(self, name: str, image: Image) -> None:
         """Write an anatomical image, which is no map."""
         write_nifti(self.path / IMAGES / f"{name}.nii.gz", image.data, image.grid)
+
+
+def _folders(path: Path, record: Mapping[str, Any]) -> list[Path]:
+    """Folders that a run has written."""
+    return [
+        path / name for name in (MAPS, IMAGES, LESIONS, PICTURES, *record.get("methods", {})) if (path / name).is_dir()
+    ]
+
+
+def _clear(path: Path, record: Mapping[str, Any]) -> None:
+    """Remove what an earlier run has written, and nothing else."""
+    for folder in _folders(path, record):
+        shutil.rmtree(folder)
+    for name in (SCENE, REPORT):
+        (path / name).unlink(missing_ok=True)
+
+
+def _remove_parts(path: Path, record: Mapping[str, Any]) -> None:
+    """Remove what a killed run left unfinished."""
+    for folder in (path, *_folders(path, record)):
+        for part in folder.glob(".part-*"):
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def read_record(path: Path) -> dict[str, Any]:

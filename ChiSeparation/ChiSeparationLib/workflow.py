@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ChiSepReconstructLib.methods import get
 from ChiSepReconstructLib.pipeline import reconstruct
 
 from .given import read_given_map
-from .run_folder import RunFolder, busy, fingerprint, read_record, read_run
+from .run_folder import MAPS, RunFolder, busy, check_apart, fingerprint, read_record, read_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,11 @@ class Inputs:
     load: LoadOptions = field(default_factory=LoadOptions)
 
     @property
-    def paths(self) -> tuple[Path, ...]:
-        """Every path that is read."""
-        given = (self.mask,) if self.mask else ()
-        return (*self.gre, *self.gre_phase, *self.se, *self.flair, *given, *self.maps.values())
+    def roles(self) -> dict[str, tuple[Path, ...]]:
+        """Every path that is read, by what it is used as."""
+        images = {"gre": self.gre, "gre_phase": self.gre_phase, "se": self.se, "flair": self.flair}
+        masks = {"mask": (self.mask,)} if self.mask else {}
+        return {**images, **masks, **{f"map {name}": (path,) for name, path in self.maps.items()}}
 
     def given_maps(self) -> dict[str, Map]:
         """The maps that the user brings.
@@ -80,12 +81,15 @@ class Study:
         χ maps by method, each with the preprocessed maps.
     folder : Path
         Where everything was written.
+    mark : str
+        Fingerprint of the inputs.
     """
 
     acquisition: Acquisition | None
     maps: MapSet
     results: Mapping[str, MapSet]
     folder: Path
+    mark: str
 
     @property
     def images(self) -> dict[str, Image]:
@@ -127,7 +131,8 @@ def run_preprocess(
         If ``progress`` returned ``False``.
     """
     chosen = options or PreprocessOptions()
-    mark = fingerprint(inputs.paths, {"load": asdict(inputs.load), "preprocess": asdict(chosen)})
+    check_apart(output, (path for paths in inputs.roles.values() for path in paths))
+    mark = fingerprint(inputs.roles, {"load": asdict(inputs.load), "preprocess": asdict(chosen)})
     report = Reporter(progress)
     given = inputs.given_maps()
     acquisition = load_acquisition(
@@ -141,7 +146,7 @@ def run_preprocess(
     with busy(output):
         folder = RunFolder.open(output, mark, overwrite=overwrite)
         study, seconds = _preprocessed(acquisition, given, folder, chosen, report.span(0.15, 1.0))
-        _record(folder, study, inputs, {"preprocess": asdict(chosen)}, {"preprocess": seconds})
+        _record(folder, study, inputs.roles, {"preprocess": asdict(chosen)}, {"preprocess": seconds})
     return study
 
 
@@ -159,39 +164,65 @@ def _preprocessed(
     )
     for name in given:
         folder.keep(maps[name], acquisition.scan)
-    study = Study(acquisition, maps, {}, folder.path)
+    study = Study(acquisition, maps, {}, folder.path, folder.mark)
     for name, image in study.images.items():
         folder.keep_image(name, image)
     return study, time.perf_counter() - started
 
 
-def run_reconstruct(study: Study, methods: tuple[str, ...], *, progress: Progress | None = None) -> Study:
+def run_reconstruct(
+    study: Study,
+    methods: tuple[str, ...],
+    *,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> Study:
     """Compute χ maps by one or several methods and write each into its own folder.
+
+    Parameters
+    ----------
+    study : Study
+        With the maps that the methods need.
+    methods : tuple of str
+        Names from ``chisep methods``.
+    options : mapping, optional
+        By method, its options by name.
+    progress : callable, optional
+        Receives a status; returning ``False`` cancels.
+    overwrite : bool
+        Replace another run's results in the folder.
 
     Raises
     ------
     InputError
-        If a method is unknown or a map that it needs is missing.
+        If a method is unknown, a map that it needs is missing, or the folder holds another run.
     """
-    for name in methods:
-        get(name)
-    read_record(study.folder)
+    chosen = {name: get(name).options((options or {}).get(name)) for name in methods}
     report, results, seconds = Reporter(progress), dict(study.results), {}
     with busy(study.folder):
+        folder = RunFolder.open(study.folder, study.mark, overwrite=overwrite)
         for number, name in enumerate(methods):
             started = time.perf_counter()
             part = report.span(number / len(methods), (number + 1) / len(methods)).forward
-            results[name] = reconstruct(study.maps, method=name, progress=part)
+            results[name] = reconstruct(study.maps, method=name, options=chosen[name], progress=part)
             for made in get(name).gives:
-                RunFolder(study.folder, "").keep(results[name][made], study.maps.scan, name)
+                folder.keep(results[name][made], study.maps.scan, name)
             seconds[name] = time.perf_counter() - started
-        done = Study(study.acquisition, study.maps, results, study.folder)
-        _extend_record(done, seconds)
+        done = replace(study, results=results)
+        _extend_record(folder, done, seconds)
     return done
 
 
 def study_from_maps(maps_folder: Path, output: Path) -> Study:
     """Study that starts from maps on disk instead of an acquisition.
+
+    Parameters
+    ----------
+    maps_folder : Path
+        A run's folder, its ``maps``, or any folder of maps with sidecars.
+    output : Path
+        Folder for the results; the run's own folder if they are to lie beside its others.
 
     Raises
     ------
@@ -200,7 +231,10 @@ def study_from_maps(maps_folder: Path, output: Path) -> Study:
     """
     if not maps_folder.is_dir():
         raise InputError("folder of maps", maps_folder, "an existing folder", "Make it with 'chisep preprocess'.")
-    return Study(None, read_run(maps_folder), {}, output)
+    maps, own = read_run(maps_folder), read_record(output).get("fingerprint")
+    is_same_run = own is not None and maps_folder.resolve() in (output.resolve(), (output / MAPS).resolve())
+    mark = str(own) if is_same_run else fingerprint({"maps": (maps_folder,)}, {})
+    return Study(None, maps, {}, output, mark)
 
 
 def run(
@@ -209,6 +243,7 @@ def run(
     *,
     methods: tuple[str, ...] = ("closed-form",),
     options: PreprocessOptions | None = None,
+    method_options: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
     on_loaded: Callable[[Acquisition], object] | None = None,
@@ -225,6 +260,8 @@ def run(
         Names from ``chisep methods``.
     options : PreprocessOptions, optional
         Options of the preprocessing steps.
+    method_options : mapping, optional
+        By method, its options by name.
     progress : callable, optional
         Receives a status; returning ``False`` cancels.
     overwrite : bool
@@ -243,40 +280,46 @@ def run(
         As :func:`run_preprocess` and :func:`run_reconstruct`.
     """
     for name in methods:
-        get(name)
+        get(name).options((method_options or {}).get(name))
     report = Reporter(progress)
     study = run_preprocess(
         inputs, output, options=options, progress=report.span(0.0, 0.85).forward, overwrite=overwrite,
         on_loaded=on_loaded,
     )  # fmt: skip
-    return run_reconstruct(study, methods, progress=report.span(0.85, 1.0).forward)
+    return run_reconstruct(study, methods, options=method_options, progress=report.span(0.85, 1.0).forward)
 
 
 def _record(
-    folder: RunFolder, study: Study, inputs: Inputs, options: Mapping[str, Any], seconds: Mapping[str, float]
-) -> None:
+    folder: RunFolder, study: Study, roles: Mapping[str, tuple[Path, ...]], options: Mapping[str, Any],
+    seconds: Mapping[str, float],
+) -> None:  # fmt: skip
+    """Write what was done; χ maps of the same run that are there already stay listed."""
     folder.record({
         "state": "preprocessed",
-        "inputs": [path.name for path in inputs.paths],
+        "inputs": [role for role, paths in roles.items() if paths],
         "source": dict(study.acquisition.source) if study.acquisition else {},
         "options": dict(options),
-        "methods": {},
+        "methods": read_record(folder.path).get("methods", {}),
         "warnings": list(study.warnings),
         "maps": list(study.maps),
-        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "seconds": _rounded(seconds),
     })  # fmt: skip
 
 
-def _extend_record(study: Study, seconds: Mapping[str, float]) -> None:
-    record = read_record(study.folder)
-    mark = record.pop("fingerprint", "")
-    known = record.get("methods", {})
+def _extend_record(folder: RunFolder, study: Study, seconds: Mapping[str, float]) -> None:
+    record = read_record(folder.path)
     added = {name: {"maps": list(get(name).gives), "options": dict(result[get(name).gives[0]].options)}
              for name, result in study.results.items()}  # fmt: skip
-    record.update(
-        state="done",
-        methods={**known, **added},
-        warnings=list(study.warnings),
-        seconds={**record.get("seconds", {}), **{name: round(value, 2) for name, value in seconds.items()}},
-    )
-    RunFolder(study.folder, mark).record(record)
+    folder.record({
+        "inputs": ["maps"],
+        "maps": list(study.maps),
+        **{key: value for key, value in record.items() if key not in ("version", "fingerprint")},
+        "state": "done",
+        "methods": {**record.get("methods", {}), **added},
+        "warnings": list(study.warnings),
+        "seconds": {**record.get("seconds", {}), **_rounded(seconds)},
+    })  # fmt: skip
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in seconds.items()}

@@ -166,3 +166,29 @@ def test_terminated_run_leaves_no_part_of_a_file(tmp_path: Path, patient_folder:
         assert process.wait(20) == 130
     assert (tmp_path / "out" / "maps" / "brain_mask.json").is_file()
     assert not list((tmp_path / "out").rglob(".part-*"))
+
+
+def test_options_file_reaches_the_steps_and_is_checked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, patient_folder: Path
+) -> None:
+    options = tmp_path / "options.json"
+    options.write_text('{"closed-form": {"qsm": {"threshold": 0.125}}}')
+    code, _, _ = call(capsys, "reconstruct", patient_folder / "truth", "-o", tmp_path / "out", "--options", options)
+    assert code == 0
+    note = json.loads((tmp_path / "out" / "closed-form" / "chi_para.json").read_text())
+    assert note["options"]["qsm"]["threshold"] == 0.125
+    options.write_text('{"preprocess": {"background": {"radius": 3}}}')
+    code, _, err = call(capsys, "reconstruct", patient_folder / "truth", "-o", tmp_path / "new", "--options", options)
+    assert code == 2
+    assert "options of preprocess, background: got radius" in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_demo_keeps_a_folder_that_is_not_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    kept = tmp_path / "patient" / "IM0001.dcm"
+    kept.parent.mkdir()
+    kept.write_text("a real one")
+    code, _, err = call(capsys, "demo", "-o", tmp_path)
+    assert code == 2
+    assert "which no demonstration made" in err
+    assert kept.read_text() == "a real one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from ChiSeparationLib.given import read_given_map
 from ChiSeparationLib.presentation import read_lesions
-from ChiSeparationLib.run_folder import RunFolder, busy, read_record, read_run
+from ChiSeparationLib.run_folder import RunFolder, busy, fingerprint, read_record, read_run
 from ChiSeparationLib.workflow import Inputs, Study, run, run_preprocess, run_reconstruct, study_from_maps
 from ChiSepPhantoms import Phantom
 from ChiSepPreprocessLib.artifacts import Acquisition, Grid
@@ -106,6 +107,67 @@ def test_unknown_method_is_refused_before_the_work(patient_folder: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_fingerprint_tells_roles_and_options_apart(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.nii", tmp_path / "other.nii"
+    one.write_text("1")
+    other.write_text("22")
+    marks = [
+        fingerprint({"gre": [one], "gre_phase": [other]}, {}),
+        fingerprint({"gre": [other], "gre_phase": [one]}, {}),
+        fingerprint({"gre": [one, other]}, {}),
+        fingerprint({"gre": [one], "gre_phase": [other]}, {"radius": 1}),
+    ]
+    assert len(set(marks)) == 4
+
+
+def test_output_inside_the_input_is_refused(patient_folder: Path) -> None:
+    inside = patient_folder / "dicom" / "results"
+    with pytest.raises(InputError, match="inside the input"):
+        run_preprocess(Inputs(gre=(patient_folder / "dicom",)), inside)
+    assert not inside.exists()
+
+
+def test_another_patients_maps_do_not_join_a_run(study: Study, patient_folder: Path) -> None:
+    before = read_record(study.folder)
+    with pytest.raises(InputError, match="holds a run with other inputs"):
+        run_reconstruct(study_from_maps(patient_folder / "truth", study.folder), ("tkd",))
+    assert read_record(study.folder) == before
+
+
+def test_methods_of_one_run_add_up(study: Study, tmp_path: Path) -> None:
+    shutil.copytree(study.folder, tmp_path / "copy")
+    run_reconstruct(study_from_maps(tmp_path / "copy" / "maps", tmp_path / "copy"), ("tkd",))
+    assert sorted(read_record(tmp_path / "copy")["methods"]) == ["closed-form", "tkd"]
+    assert set(read_run(tmp_path / "copy", "closed-form")) == set(read_run(study.folder))
+
+
+def test_overwrite_leaves_nothing_of_the_other_run_and_nothing_foreign_is_touched(
+    study: Study, patient_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(study.folder, tmp_path / "copy")
+    foreign = tmp_path / "copy" / "notes" / ".part-of-my-notes"
+    foreign.parent.mkdir()
+    foreign.write_text("mine")
+    (tmp_path / "copy" / "report.html").write_text("old")
+    (tmp_path / "copy" / "maps" / ".part-killed.mrb").mkdir()
+    run_reconstruct(study_from_maps(patient_folder / "truth", tmp_path / "copy"), ("tkd",), overwrite=True)
+    left = sorted(path.name for path in (tmp_path / "copy").iterdir())
+    assert left == ["notes", "provenance.json", "tkd"]
+    assert foreign.read_text() == "mine"
+    assert list(read_record(tmp_path / "copy")["methods"]) == ["tkd"]
+
+
+def test_method_options_reach_the_method(study: Study, tmp_path: Path) -> None:
+    one = study_from_maps(study.folder / "maps", tmp_path)
+    made = run_reconstruct(one, ("closed-form",), options={"closed-form": {"relaxivity": "kim2025"}})
+    used = made.results["closed-form"]["chi_para"].options["relaxivity"]
+    assert (used["preset"], used["para_hz_per_ppm"]) == ("kim2025", pytest.approx(118.2, abs=0.1))
+    total = made.results["closed-form"].array("chi_para") + made.results["closed-form"].array("chi_dia")
+    both = made.maps.array("field_mask") & (made.results["closed-form"].array("chi_dia") > 0) & (total > 0)
+    both &= made.results["closed-form"].array("chi_para") > 0
+    np.testing.assert_allclose(118.2 * total[both], made.maps.array("r2prime")[both], rtol=2e-3, atol=1e-3)
+
+
 def test_reconstruct_starts_from_maps_on_disk(study: Study, tmp_path: Path) -> None:
     again = run_reconstruct(study_from_maps(study.folder / "maps", tmp_path), ("tkd", "closed-form"))
     np.testing.assert_allclose(
@@ -185,14 +247,20 @@ def test_broken_record_is_one_clear_error(tmp_path: Path, text: str) -> None:
         read_record(tmp_path)
 
 
-def test_lesions_far_away_or_none_are_refused(patient: Phantom, tmp_path: Path) -> None:
+def test_no_lesions_are_a_result_and_those_far_away_are_refused(patient: Phantom, tmp_path: Path) -> None:
     grid, labels = patient.truth.grid, np.zeros(patient.truth.grid.shape, np.int16)
     write_nifti(tmp_path / "les.nii.gz", labels, grid)
-    with pytest.raises(InputError, match="without any lesion"):
-        read_lesions(tmp_path / "les.nii.gz", grid)
+    assert not read_lesions(tmp_path / "les.nii.gz", grid).lesions.data.any()
     labels[20:23, 20:23, 20:23] = 1
     far = grid.affine.copy()
     far[:3, 3] += 500.0
     write_nifti(tmp_path / "les.nii.gz", labels, Grid(grid.shape, far))
     with pytest.raises(InputError, match="outside the maps"):
         read_lesions(tmp_path / "les.nii.gz", grid)
+
+
+def test_a_lesion_mask_of_any_value_is_parted_into_lesions(patient: Phantom, tmp_path: Path) -> None:
+    grid, labels = patient.truth.grid, np.zeros(patient.truth.grid.shape, np.int16)
+    labels[20:23, 20:23, 20:23] = labels[40:44, 20:23, 20:23] = 255
+    write_nifti(tmp_path / "les.nii.gz", labels, grid)
+    assert np.unique(read_lesions(tmp_path / "les.nii.gz", grid).lesions.data).tolist() == [0, 1, 2]
