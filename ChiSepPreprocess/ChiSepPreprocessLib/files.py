@@ -25,6 +25,9 @@ _CORRECT = "Correct the file, or write the maps again."
 
 _JSON_NAMES: dict[type, str] = {dict: "object", list: "array"}
 
+#: NIfTI's code of the scanner's own coordinates.
+_SCANNER = 1
+
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free space or choose another folder",
     errno.EDQUOT: "the disk quota is used up; free space or choose another folder",
@@ -160,6 +163,19 @@ def write_map(one: Map, scan: ScanParameters, folder: Path) -> Path:
     return path
 
 
+def scanner_affine(image: Any) -> Array:
+    """Matrix of a NIfTI image to the scanner's space: the one whose code says so, else the one that NIfTI prefers."""
+    header = image.header
+    if header["qform_code"] == _SCANNER and header["sform_code"] != _SCANNER:
+        return np.asarray(image.get_qform())
+    return np.asarray(image.affine)
+
+
+def is_in_scanner_space(image: Any) -> bool:
+    """Whether one of a NIfTI image's two matrices is marked as the scanner's."""
+    return _SCANNER in (image.header["qform_code"], image.header["sform_code"])
+
+
 @contextmanager
 def reading_nifti(path: Path) -> Iterator[None]:
     """Turn every way in which a NIfTI file can be broken into one clear error.
@@ -217,7 +233,7 @@ def read_nifti(path: Path) -> tuple[Array, Grid]:
 
     with reading_nifti(path):
         image = nibabel.load(path)
-        stored, affine = image.dataobj, image.affine
+        stored, affine = image.dataobj, scanner_affine(image)
         check_numbers(path, stored.dtype)
         data = np.asanyarray(stored)
     if np.issubdtype(data.dtype, np.floating):

@@ -22,7 +22,7 @@ from .dicom.roles import (
 )  # fmt: skip
 from .dicom.stack import Header, Stack
 from .errors import InputError
-from .files import check_numbers, read_json, reading_nifti
+from .files import check_numbers, is_in_scanner_space, read_json, reading_nifti, scanner_affine
 from .quantities import mhz_to_hz
 
 if TYPE_CHECKING:
@@ -55,14 +55,22 @@ class NiftiStack(Stack):
             raise InputError("NIfTI orientation", "a header without orientation (sform and qform codes are 0)",
                              "the scanner's orientation, which tells the direction of B0",
                              "Convert the DICOM files again, or set the sform.")  # fmt: skip
-        return Grid(image.shape[:3], image.affine)
+        return Grid(image.shape[:3], scanner_affine(image))
 
     def read(self) -> Array:
         """Values scaled by the header, float32."""
         image = _opened(self.path)
         place = np.unravel_index(self.index, image.shape[3:])
         with reading_nifti(self.path):
-            return np.asarray(image.dataobj[(..., *place)], dtype=np.float32)
+            return np.array(image.dataobj[(..., *place)], dtype=np.float32)  # a copy: a view would keep the file open
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A warning where the direction of B0 is a guess."""
+        if is_in_scanner_space(_opened(self.path)):
+            return ()
+        return ("The NIfTI orientation is not marked as the scanner's (sform and qform codes differ from 1): B0 was "
+                "taken along its superior axis. Confirm it.",)  # fmt: skip
 
     def read_unscaled(self) -> Array | None:
         """Values as stored, float32, if the header scales at all."""

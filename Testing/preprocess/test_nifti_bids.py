@@ -241,3 +241,28 @@ def test_spin_echo_times_without_spin_echo_are_said(tmp_path: Path) -> None:
     options = LoadOptions(echo_times_s=(0.005, 0.01), se_echo_times_s=(0.01, 0.1), field_strength_t=3.0)
     loaded = load_acquisition([gre], gre_phase=[gre_phase], options=options)
     assert any("no spin echo was used" in warning for warning in loaded.warnings)
+
+
+@pytest.mark.parametrize(
+    ("sform_code", "qform_code", "from_qform", "warned"),
+    [(1, 1, False, False), (1, 0, False, False), (4, 1, True, False), (2, 0, False, True), (0, 2, True, True)],
+)
+def test_b0_comes_from_the_scanners_own_orientation(
+    tmp_path: Path, sform_code: int, qform_code: int, from_qform: bool, warned: bool
+) -> None:
+    """An sform to a template or another scan does not tell where the scanner's z was."""
+    tilted = np.diag([1.0, 1.0, 1.0, 1.0])
+    tilted[1:3, 1:3] = [[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]]
+    rng = np.random.default_rng(0)
+    for name in ("mag", "phase"):
+        image = nibabel.Nifti1Image(rng.uniform(-np.pi, np.pi, (9, 9, 9, 3)).astype(np.float32), None)
+        if name == "mag":
+            image = nibabel.Nifti1Image(rng.uniform(1, 2, (9, 9, 9, 3)).astype(np.float32), None)
+        image.set_sform(np.eye(4), sform_code)
+        image.set_qform(tilted, qform_code)
+        nibabel.save(image, tmp_path / f"{name}.nii.gz")
+    options = LoadOptions(echo_times_s=(0.004, 0.008, 0.012), field_strength_t=3.0)
+    read = load_acquisition([tmp_path / "mag.nii.gz"], gre_phase=[tmp_path / "phase.nii.gz"], options=options)
+    expected = (0.0, np.sin(0.4), np.cos(0.4)) if from_qform else (0.0, 0.0, 1.0)
+    np.testing.assert_allclose(read.scan.b0_direction_ijk, expected, atol=1e-6)
+    assert any("not marked as the scanner's" in text for text in read.warnings) == warned

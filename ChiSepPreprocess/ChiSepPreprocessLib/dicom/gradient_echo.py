@@ -94,6 +94,7 @@ def read_gradient_echo(group: Group, options: LoadOptions, report: Reporter) -> 
         scan=scan,
         warnings=(
             *notes,
+            *group.echoes[0].notes,
             *signal.phase.warnings,
             *slice_notes,
             *_sign_notes(header.vendor, options),

@@ -90,6 +90,11 @@ class Stack(ABC):
             If the pixels cannot be read.
         """
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user must confirm about this volume."""
+        return ()
+
     def read_unscaled(self) -> Array | None:
         """Values as stored where the file's own scaling may be wrong, else ``None``."""
         return None
