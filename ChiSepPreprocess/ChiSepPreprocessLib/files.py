@@ -28,6 +28,10 @@ _JSON_NAMES: dict[type, str] = {dict: "object", list: "array"}
 #: NIfTI's code of the scanner's own coordinates.
 _SCANNER = 1
 
+#: Read once: asking for it sets it for a moment, which other threads must not see.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free space or choose another folder",
     errno.EDQUOT: "the disk quota is used up; free space or choose another folder",
@@ -57,7 +61,7 @@ def writing(path: Path) -> Iterator[Path]:
             os.close(handle)
             temporary = Path(name)
             yield temporary
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~_UMASK)
             temporary.replace(path)
     finally:
         if temporary is not None:
@@ -78,12 +82,6 @@ def writing_to(path: Path) -> Iterator[None]:
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
         raise OutputError(f"Cannot write {path}: {advice}.") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -296,3 +296,20 @@ def test_nothing_about_the_patient_is_kept(tmp_path: Path) -> None:
     text = f"{dict(loaded.source)} {loaded.warnings} {[read_frames(file) for file in tmp_path.iterdir()]}"
     for secret in ("SECRET", "4711", "1970", "1.2.3.1", "1.2.3.9"):
         assert secret not in text
+
+
+def test_files_without_preamble_are_read(tmp_path: Path) -> None:
+    """Some archives send the data set alone, in implicit little endian."""
+    slab = Slab(axes=rotation(20.0, -12.0, 7.0))
+    magnitude, phase = _stored(slab)
+    write_siemens_gre(tmp_path, slab, ECHO_TIMES_MS, magnitude, phase)
+    expected = load_acquisition([tmp_path])
+    for file in list(tmp_path.iterdir()):
+        image = dcmread(file)
+        del image.file_meta
+        image.preamble = None
+        image.save_as(file, implicit_vr=True, little_endian=True, enforce_file_format=False)
+        assert file.read_bytes()[128:132] != b"DICM"
+    read = load_acquisition([tmp_path])
+    np.testing.assert_array_equal(read.gre_phase, expected.gre_phase)
+    assert read.grid.matches(expected.grid)

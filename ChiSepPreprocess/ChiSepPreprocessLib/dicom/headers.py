@@ -114,6 +114,11 @@ class DamagedFileError(Exception):
     """A file begins as DICOM but cannot be read on."""
 
 
+#: First tags of DICOM data without the preamble, as some archives send them: (0002,0000), (0008,0000), ... in little
+#: endian order.
+_BARE_STARTS = tuple(bytes((group, 0, element, 0)) for group, element in ((2, 0), (8, 0), (8, 1), (8, 5), (8, 8)))
+
+
 def read_frames(path: Path) -> list[Frame]:
     """Images of a file; none if it is no DICOM image of MR.
 
@@ -130,7 +135,7 @@ def read_frames(path: Path) -> list[Frame]:
         # pydicom's warnings quote element values: patient data must not reach a log.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(Tag))
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(Tag), force=True)
             return list(_frames(path, dataset))
     except Exception as error:
         raise DamagedFileError from error
@@ -139,7 +144,8 @@ def read_frames(path: Path) -> list[Frame]:
 def _begins_as_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            start = file.read(132)
+            return start[128:] == b"DICM" or start[:4] in _BARE_STARTS
     except OSError as error:
         raise DamagedFileError from error
 
@@ -152,7 +158,8 @@ def _frames(path: Path, dataset: Dataset) -> Iterator[Frame]:
         return
     if str(top.get(Tag.MODALITY, "MR")) != "MR" or int(top.get(Tag.SAMPLES, 1)) != 1:
         return
-    compressed = bool(dataset.file_meta.TransferSyntaxUID.is_encapsulated)
+    syntax = dataset.file_meta.get("TransferSyntaxUID")  # none without a preamble, and then nothing is compressed
+    compressed = bool(syntax and syntax.is_encapsulated)
     shared = _flatten(dataset.get(Tag.SHARED_GROUPS))
     groups = dataset[Tag.FRAME_GROUPS].value if Tag.FRAME_GROUPS in dataset else None
     for index in range(int(top.get(Tag.FRAME_COUNT) or 1)):

@@ -72,8 +72,8 @@ def phase_to_radians(
         if _fills_circle(stored):
             return ScaledPhase(_clipped(stored), f"{name} (stored values)", (_lying_header(radians, stored),))
     largest = float(np.abs(radians).max())
-    # Unsigned Siemens values are known by filling 12 bits alone.
-    by_header = _reason(header, None) == "header" and not (name == "siemens" and values.min() >= 0.0)
+    # Siemens values of another rescale, or of none, are known by filling the circle alone.
+    by_header = _reason(header, None) == "header" and (name != "siemens" or header.rescale == SIEMENS_RESCALE)
     known = unit is not None or by_header
     if not known or not 0.0 < largest <= _LIMIT_RAD:
         raise _unknown_unit(values, name if known else None)

@@ -65,7 +65,9 @@ def _read_images(path: Path) -> Array:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset = pydicom.dcmread(path, specific_tags=_PIXEL_TAGS)
+            dataset = pydicom.dcmread(path, specific_tags=_PIXEL_TAGS, force=True)
+            if "TransferSyntaxUID" not in dataset.file_meta:  # a data set without preamble: the standard's default
+                dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
             _check_whole(dataset)
             images = dataset.pixel_array
         except InputError:
