@@ -56,6 +56,15 @@ def head(handedness: int) -> tuple[MapSet, Image, Map]:
     return maps, Image(magnitude.astype(np.float32), grid), Map(name="lesions", data=lesion.astype(np.uint8), grid=grid)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _renderer() -> None:
+    """Skip, and say why, on a machine that cannot draw off screen."""
+    try:
+        renderer.check_renderer()
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(params=[1, -1], ids=["right-handed", "left-handed"])
 def nodes(request: pytest.FixtureRequest, scene: Any) -> dict[str, Any]:
     maps, magnitude, lesions = head(request.param)
