@@ -86,12 +86,13 @@ def writing_to(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON whole or not at all."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, default=_plain)
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=as_json_value)
     with writing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def _plain(value: Any) -> Any:
+def as_json_value(value: Any) -> Any:
+    """Give what JSON does not know as what it does: arrays as lists, paths by their last part."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path):

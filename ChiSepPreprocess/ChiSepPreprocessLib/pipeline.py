@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from .progress import Progress, Reporter
 from .quantities import hz_to_ppm
 from .registration.rigid import RegistrationOptions, align, resample
 from .relaxometry.r2 import R2Options, r2
-from .relaxometry.r2prime import r2prime_measured, r2prime_pseudo
+from .relaxometry.r2prime import PSEUDO_R2_3T_PER_S, r2prime_measured, r2prime_pseudo
 from .relaxometry.r2star import R2StarOptions, r2star
 from .unwrap.romeo import RomeoOptions, unwrap
 
@@ -62,7 +63,7 @@ class PreprocessOptions:
     r2star: R2StarOptions = field(default_factory=R2StarOptions)
     registration: RegistrationOptions = field(default_factory=RegistrationOptions)
     r2: R2Options = field(default_factory=R2Options)
-    pseudo_r2_per_s: float = 13.0
+    pseudo_r2_per_s: float = PSEUDO_R2_3T_PER_S
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class _Run:
     acquisition: Acquisition
     options: PreprocessOptions
     maps: dict[str, Map]
+
+    @cached_property
+    def magnitude(self) -> Array:
+        """One image of all echoes, (I, J, K)."""
+        return combined_magnitude(self.acquisition.gre_magnitude)
 
     def array(self, name: str) -> Array:
         return self.maps[name].data
@@ -154,7 +160,7 @@ def _mask_step(run: _Run, report: Reporter) -> tuple[Map, ...]:
     acquisition, options = run.acquisition, run.options.mask
     grid = acquisition.grid
     mask = brain_mask(
-        combined_magnitude(acquisition.gre_magnitude), grid.voxel_size_mm, options, report,
+        run.magnitude, grid.voxel_size_mm, options, report,
         superior_axis_ijk=grid.b0_direction_ijk,
     )  # fmt: skip
     volume_ml = float(mask.sum()) * grid.voxel_volume_mm3 / 1e3
@@ -222,7 +228,7 @@ def _r2_step(run: _Run, report: Reporter) -> tuple[Map, ...]:
     spin_echo, mask = acquisition.spin_echo, run.array("brain_mask")
     if spin_echo is None:
         return ()
-    fixed = Image(combined_magnitude(acquisition.gre_magnitude), acquisition.grid)
+    fixed = Image(run.magnitude, acquisition.grid)
     first = Image(spin_echo.magnitude[..., 0], spin_echo.grid)
     alignment = align(fixed, first, mask, options.registration, report.span(0.0, 0.7))
     echoes = resample(spin_echo.magnitude, spin_echo.grid, acquisition.grid, alignment)

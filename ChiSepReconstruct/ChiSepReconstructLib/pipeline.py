@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.artifacts import Grid, Map, MapSet
+from ChiSepPreprocessLib.box import Box, bounding_box
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Progress, Reporter
 
 from . import methods
-from .masks.box import Box, bounding_box
 from .methods import Method
 from .solvers.solution import Solution
 

@@ -97,7 +97,8 @@ def run_demo(output: Path, *, seed: int, console: Console) -> Study:
     write_patient(patient, dicom=True, seed=seed, progress=report.span(0.0, 0.35).forward, **_DEMO)
     inputs = Inputs(gre=(patient / "dicom",))
     study = run(inputs, output, progress=report.span(0.35, 0.8).forward, overwrite=True)
-    found = {name: evaluate(read_run(output, name), read_run(patient / "truth")) for name in study.results}
+    truth = read_run(patient / "truth")
+    found = {name: evaluate(result, truth) for name, result in study.results.items()}
     extras = Extras(lesions=patient / "truth" / "lesions.nii.gz", evaluation=_rows(found), simulated=True)
     for problem in present(study, extras, progress=report.span(0.8, 1.0).forward):
         console.warning(problem)

@@ -146,7 +146,7 @@ def _draw(study: Study, lesions: Map | None, tables: Mapping[str, LesionTable], 
         report("scene", 0.1)
         write_mrb(scene, study.folder / SCENE)
         report("pictures", 0.4)
-        return _pictures(scene, study, {**nodes}, chi, report.span(0.4, 1.0))
+        return _pictures(scene, study, nodes, chi, report.span(0.4, 1.0))
     finally:
         close_session(scene)
 

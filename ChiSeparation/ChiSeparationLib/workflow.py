@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class Study:
     folder: Path
     mark: str
 
-    @property
+    @cached_property
     def images(self) -> dict[str, Image]:
         """Images to show the maps on: the combined GRE magnitude and FLAIR, each on its own grid."""
         if self.acquisition is None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..artifacts import Array, check_volume
+from ..box import bounding_box
 from ..errors import InputError
 from ..progress import Reporter
 
@@ -90,7 +91,9 @@ def vsharp(
         If shapes differ, an option is out of range or no voxel is left.
     """
     _check(total_field, mask, voxel_size_mm, options)
-    crop = _bounding_box(mask)
+    if not mask.any():
+        raise InputError("mask", "no voxel inside", "at least one voxel inside")
+    crop = bounding_box(mask)
     inside = mask[crop]
     depth_mm = _depth_mm(inside, voxel_size_mm)
     radii = [radius for radius in _radii_mm(options, max(voxel_size_mm)) if radius < depth_mm.max()]
@@ -205,13 +208,6 @@ def _around_origin(kernel: Array, shape: Sequence[int]) -> Array:
     grid = np.zeros(shape, np.float32)
     grid[tuple(slice(n) for n in kernel.shape)] = kernel
     return np.roll(grid, [-(n // 2) for n in kernel.shape], axis=(0, 1, 2))
-
-
-def _bounding_box(mask: Array) -> tuple[slice, ...]:
-    if not mask.any():
-        raise InputError("mask", "no voxel inside", "at least one voxel inside")
-    spans = (np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
-    return tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)
 
 
 def _depth_mm(mask: Array, voxel_size_mm: Sequence[float]) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 from .. import __version__
 from ..artifacts import ARTIFACTS, Array, Grid, Image, Kind, Map, MapSet
 from ..errors import InputError
+from ..files import as_json_value
 from .colors import CATEGORICAL, MASK, MASK_COLOR, SIZE, color_table
 from .session import load_slicer
 from .volumes import array_from_node, grid_from_node, ijk_to_ras, image_data, volume_node
@@ -237,7 +238,7 @@ def _describe(node: Any, one: Map) -> None:
         ARTIFACT: one.name,
         UNIT: one.spec.unit,
         METHOD: one.method,
-        OPTIONS: json.dumps(dict(one.options), ensure_ascii=False, default=_plain),
+        OPTIONS: json.dumps(dict(one.options), ensure_ascii=False, default=as_json_value),
         WARNINGS: json.dumps(list(one.warnings), ensure_ascii=False),
         VERSION: __version__,
         HANDEDNESS: _handedness(one.grid),
@@ -247,12 +248,6 @@ def _describe(node: Any, one: Map) -> None:
     if one.spec.kind is Kind.REAL:
         node.SetVoxelValueUnits(_coded_entry(_UCUM[one.spec.unit], "UCUM", one.spec.unit))
         node.SetVoxelValueQuantity(_coded_entry(one.name, "99CHISEP", one.spec.meaning))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
 
 
 def _coded_entry(value: str, scheme: str, meaning: str) -> Any:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ChiSepPreprocessLib.box import bounding_box
 from ChiSepPreprocessLib.errors import InputError
-
-from ..masks.box import bounding_box
 
 Volume = NDArray[Any]
 Mask = NDArray[np.bool_]
