@@ -77,6 +77,8 @@ class Style:
     rescale_type: str | None = None
     philips: tuple[str, float] | None = None
     ge: int | None = None
+    software: str | None = None
+    extra: tuple[tuple[int, str, Any], ...] = ()
 
 
 def dataset(style: Style, slab: Slab, k: int, echo_ms: float | None, pixels: Array) -> FileDataset:
@@ -123,6 +125,10 @@ def _identify(image: Dataset, style: Style, sop_class: str) -> None:
         image.add_new(0x20050010, "LO", "Philips MR Imaging DD 001")
         image.add_new(0x20051011, "CS", style.philips[0])
         image.add_new(0x2005100E, "FL", style.philips[1])
+    if style.software is not None:
+        image.SoftwareVersions = style.software
+    for tag, representation, value in style.extra:
+        image.add_new(tag, representation, value)
     if style.ge is not None:
         image.add_new(0x00430010, "LO", "GEMS_PARM_01")
         image.add_new(0x0043102F, "SS", style.ge)
@@ -196,8 +202,35 @@ def write_siemens_gre(
             write_volume(folder, one, slab, time, stored[..., echo])
 
 
-def write_enhanced(path: Path, style: Style, slab: Slab, frames: Sequence[tuple[str, float, int, Array]]) -> None:
-    """Write one enhanced file; each frame is (component, echo time in ms, slice, stored pixels)."""
+def real_world_mapping(slope: float, intercept: float, unit: str) -> DicomSequence:
+    """Real-world value mapping with a unit of the UCUM table."""
+    code, mapping = Dataset(), Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = unit, "UCUM", unit
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = slope, intercept
+    mapping.MeasurementUnitsCodeSequence = DicomSequence([code])
+    return DicomSequence([mapping])
+
+
+@dataclass(frozen=True)
+class EnhancedFrame:
+    """One frame of an enhanced file; ``None`` leaves the element out."""
+
+    component: str | None
+    echo_ms: float
+    k: int
+    stored: Array
+    rescale: tuple[float, float] | None = (1.0, 0.0)
+    rescale_type: str = "US"
+    frame_type: tuple[str, ...] | None = None
+    real_world: tuple[float, float, str] | None = None
+    philips: tuple[str, float] | None = None
+    coil: str | None = None
+    coil_element: str | None = None
+
+
+def write_enhanced(path: Path, style: Style, slab: Slab, frames: Sequence[EnhancedFrame]) -> FileDataset:
+    """Write one enhanced file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ENHANCED_MR_IMAGE, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -205,26 +238,67 @@ def write_enhanced(path: Path, style: Style, slab: Slab, frames: Sequence[tuple[
     _identify(image, style, ENHANCED_MR_IMAGE)
     del image.RepetitionTime
     image.EchoPulseSequence, image.NumberOfFrames = "GRADIENT", len(frames)
-    measures, orientation, shared = Dataset(), Dataset(), Dataset()
+    measures, orientation, timing, shared = Dataset(), Dataset(), Dataset(), Dataset()
     measures.PixelSpacing, measures.SliceThickness = [slab.row_spacing_mm, slab.column_spacing_mm], slab.slice_step_mm
     orientation.ImageOrientationPatient = [f"{x:.10g}" for x in slab.orientation]
+    timing.RepetitionTime = style.repetition_ms
+    shared.MRTimingAndRelatedParametersSequence = DicomSequence([timing])
     shared.PixelMeasuresSequence = DicomSequence([measures])
     shared.PlaneOrientationSequence = DicomSequence([orientation])
     image.SharedFunctionalGroupsSequence = DicomSequence([shared])
-    image.PerFrameFunctionalGroupsSequence = DicomSequence([_groups(slab, *frame[:3]) for frame in frames])
-    _pixels(image, np.stack([frame[3].T for frame in frames]))
+    image.PerFrameFunctionalGroupsSequence = DicomSequence([_groups(slab, frame) for frame in frames])
+    _pixels(image, np.stack([frame.stored.T for frame in frames]))
     image.save_as(path, enforce_file_format=True)
+    return image
 
 
-def _groups(slab: Slab, component: str, echo_ms: float, k: int) -> Dataset:
-    kind, echo, plane, values, item = (Dataset() for _ in range(5))
-    kind.ComplexImageComponent, echo.EffectiveEchoTime = component, echo_ms
-    plane.ImagePositionPatient = [f"{x:.10g}" for x in slab.position(k)]
-    phase = component == "PHASE"
-    values.RescaleSlope, values.RescaleIntercept = (2.0, -4096.0) if phase else (1.0, 0.0)
-    values.RescaleType = "US"
+def _groups(slab: Slab, frame: EnhancedFrame) -> Dataset:
+    kind, echo, plane, item = (Dataset() for _ in range(4))
+    if frame.component is not None:
+        kind.ComplexImageComponent = frame.component
+    if frame.frame_type is not None:
+        kind.FrameType = list(frame.frame_type)
+    echo.EffectiveEchoTime = frame.echo_ms
+    plane.ImagePositionPatient = [f"{x:.10g}" for x in slab.position(frame.k)]
     item.MRImageFrameTypeSequence = DicomSequence([kind])
     item.MREchoSequence = DicomSequence([echo])
     item.PlanePositionSequence = DicomSequence([plane])
-    item.PixelValueTransformationSequence = DicomSequence([values])
+    _frame_scaling(item, frame)
+    if frame.coil is not None:
+        item.add_new(0x00211101, "SQ", DicomSequence([_private(0x00211106, "LO", f"{frame.coil}_1_1_1_1_1_1_1")]))
+    if frame.coil_element is not None:
+        item.MRReceiveCoilSequence = DicomSequence([_receive_coil(frame.coil_element)])
     return item
+
+
+def _receive_coil(used: str) -> Dataset:
+    """Coil of the elements E1, E2, E3, of which one made the image."""
+    coil, elements = Dataset(), []
+    for name in ("E1", "E2", "E3"):
+        element = Dataset()
+        element.MultiCoilElementName, element.MultiCoilElementUsed = name, "YES" if name == used else "NO"
+        elements.append(element)
+    coil.ReceiveCoilName, coil.MultiCoilDefinitionSequence = "HEAD", DicomSequence(elements)
+    return coil
+
+
+def _private(tag: int, representation: str, value: Any) -> Dataset:
+    holder = Dataset()
+    holder.add_new(tag, representation, value)
+    return holder
+
+
+def _frame_scaling(item: Dataset, frame: EnhancedFrame) -> None:
+    if frame.rescale is not None:
+        values = Dataset()
+        values.RescaleSlope, values.RescaleIntercept = frame.rescale
+        values.RescaleType = frame.rescale_type
+        item.PixelValueTransformationSequence = DicomSequence([values])
+    if frame.real_world is not None:
+        item.RealWorldValueMappingSequence = real_world_mapping(*frame.real_world)
+    if frame.philips is not None:
+        private = _private(0x2005100E, "FL", frame.philips[1])
+        private.add_new(0x20051011, "CS", frame.philips[0])
+        # The scanner's private copy names the wrong component at times.
+        private.ComplexImageComponent = "REAL"
+        item.add_new(0x2005140F, "SQ", DicomSequence([private]))

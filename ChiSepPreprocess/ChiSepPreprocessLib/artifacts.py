@@ -59,6 +59,8 @@ _SPECS = (
     _mask("brain_mask", "brain"),
     _mask("field_mask", "where the local field is valid (eroded brain)"),
     _spec("total_field", "ppm", "field of all sources, relative to the reference frequency"),
+    _spec("field_sigma", "ppm", "expected error (standard deviation) of the total field", minimum=0.0),
+    _spec("phase_residual", "rad", "phase that the total field leaves unexplained, mean over echoes", minimum=0.0),
     _spec("local_field", "ppm", "field of the sources inside the brain"),
     _spec("r2star", "1/s", "rate of the gradient-echo decay", minimum=0.0),
     _spec("r2", "1/s", "rate of the spin-echo decay", minimum=0.0),
@@ -272,7 +274,7 @@ class Acquisition:
         shape = (*self.grid.shape, len(self.scan.echo_times_s))
         check_volume("gre_magnitude", self.gre_magnitude, shape)
         check_volume("gre_phase", self.gre_phase, shape)
-        largest = float(np.abs(self.gre_phase).max())
+        largest = float(max(-self.gre_phase.min(), self.gre_phase.max()))
         if largest > np.pi * 1.001:
             raise InputError("gre_phase", f"values up to ±{largest:.4g}", "wrapped phase in radians, within ±π",
                              "State the phase unit, or supply wrapped phase.")  # fmt: skip

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .artifacts import Acquisition, Image, SpinEcho
+from .artifacts import Acquisition, Array, Image, SpinEcho
 from .dicom.collect import collected
 from .dicom.gradient_echo import LoadOptions, echo_times, read_gradient_echo
 from .dicom.groups import Group, check_echoes, check_one_session, link, of_role, read_echoes
@@ -117,6 +117,9 @@ def _remarks(found: _Found, groups: Sequence[Group]) -> list[str]:
     remarks = []
     if found.skipped:
         remarks.append(f"{found.skipped} of {found.files} files are no MR images and were skipped")
+    coils = max((len(group.coils) for group in groups if group.role == Role.GRE), default=1)
+    if coils > 1:
+        remarks.append(f"images of {coils} receive coils lie apart and will be combined")
     if Role.SPIN_ECHO not in roles:
         remarks.append("no spin echo series: R2 cannot be measured")
     if Role.FLAIR not in roles:
@@ -178,7 +181,8 @@ def load_acquisition(
             if given:
                 _check_usable(part)
         check_one_session([*main.stacks, *spin.stacks, *fluid.stacks])
-        acquisition = read_gradient_echo(_gradient_echo(main.groups), options, report.span(0.4, 0.85))
+        group = _gradient_echo(main.groups, bool(gre_phase))
+        acquisition = read_gradient_echo(group, options, _combine_coils, report.span(0.4, 0.85))
         spin_echo, spin_notes = _optional_spin_echo(spin, main, bool(se), options, report.span(0.85, 0.95))
         image, image_notes = _optional_flair(fluid, main, bool(flair))
         if spin_echo is None and options.se_echo_times_s is not None:
@@ -189,14 +193,22 @@ def load_acquisition(
                    warnings=(*acquisition.warnings, *spin_notes, *image_notes))  # fmt: skip
 
 
-def _gradient_echo(groups: Sequence[Group]) -> Group:
+def _combine_coils(
+    magnitude: Array, phase: Array, echo_times_s: Sequence[float], voxel_size_mm: Sequence[float], report: Reporter
+) -> tuple[Array, Array]:
+    from .coils.combine import CoilOptions, combine_coils
+
+    return combine_coils(magnitude, phase, echo_times_s, None, voxel_size_mm, CoilOptions(), report)
+
+
+def _gradient_echo(groups: Sequence[Group], phase_given: bool = False) -> Group:
     """The one scan with magnitude and phase; of several, the one that alone has more than one echo."""
     scans = of_role(groups, Role.GRE)
     if not scans:
         raise InputError("series", "no gradient echo series", "a multi-echo gradient echo scan", "Check the path.")
     complete = [scan for scan in scans if scan.has_magnitude and scan.has_phase]
     if not complete:
-        raise _incomplete(scans)
+        raise _incomplete(scans, phase_given)
     usable = [scan for scan in complete if len(scan.echoes) >= FEWEST_ECHOES] or complete
     if len(usable) > 1:
         listed = "; ".join(scan.description for scan in usable)
@@ -204,10 +216,20 @@ def _gradient_echo(groups: Sequence[Group]) -> Group:
     return usable[0]
 
 
-def _incomplete(scans: Sequence[Group]) -> InputError:
+def _incomplete(scans: Sequence[Group], phase_given: bool) -> InputError:
     listed = "; ".join(scan.description for scan in scans)
-    if any(scan.has_magnitude for scan in scans):
+    components = {stack.header.component for scan in scans for stack in scan.stacks}
+    derived = [part for part in (Component.FIELD_MAP, Component.PHASE_DIFFERENCE) if part in components]
+    if derived:
+        got = f"a {derived[0]}, by its header, in place of phase"
+        hint = "Export the phase images of each echo; what the scanner makes of them cannot stand in for them."
+    elif any(scan.has_magnitude for scan in scans):
         got, hint = "magnitude without phase", "Export the phase images too, or name them with --gre-phase."
+        if phase_given:
+            got, hint = (
+                "magnitude alone: the images given as phase are magnitude by their headers, or the same files",
+                "Name the phase.",
+            )
     elif any(scan.has_phase for scan in scans):
         got, hint = "phase without magnitude", "Export the magnitude images too."
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ from .dicom.roles import (
     Role,
     SequenceFacts,
     component_of,
+    not_plain_phase,
     role_of,
     vendor_of,
 )  # fmt: skip
-from .dicom.stack import Header, Stack
+from .dicom.stack import OWN_EXPORT, Header, Stack, plain_version
 from .errors import InputError
 from .files import check_numbers, is_in_scanner_space, read_json, reading_nifti, scanner_affine
 from .quantities import mhz_to_hz
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NiftiStack(Stack):
-    """One volume of a 3D or 4D NIfTI file."""
+    """One volume of a NIfTI file, at its indices beyond (i, j, k)."""
 
     path: Path
-    index: int
+    place: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -59,10 +61,22 @@ class NiftiStack(Stack):
 
     def read(self) -> Array:
         """Values scaled by the header, float32."""
-        image = _opened(self.path)
-        place = np.unravel_index(self.index, image.shape[3:])
+        return self._values(_opened(self.path))
+
+    def _values(self, image: Nifti1Image) -> Array:
         with reading_nifti(self.path):
-            return np.array(image.dataobj[(..., *place)], dtype=np.float32)  # a copy: a view would keep the file open
+            # A copy: a view would keep the file open.
+            return np.array(image.dataobj[(..., *self.place)], dtype=np.float32)
+
+    def read_all(self, stacks: Sequence[Stack]) -> Iterator[Array]:
+        """Read volumes in order; a compressed file is unpacked once, not once for each volume."""
+        for path, of_file in groupby(stacks, key=_path_of):
+            image = _opened(path, keep_file_open=True) if path else None
+            try:
+                for stack in of_file:
+                    yield stack._values(image) if isinstance(stack, NiftiStack) and image else stack.read()
+            finally:
+                del image
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -79,7 +93,7 @@ class NiftiStack(Stack):
             return None
         with reading_nifti(self.path):
             values = stored.get_unscaled()
-        return np.asarray(values[(..., *np.unravel_index(self.index, values.shape[3:]))], dtype=np.float32)
+        return np.asarray(values[(..., *self.place)], dtype=np.float32)
 
 
 def is_nifti(path: Path) -> bool:
@@ -102,38 +116,52 @@ def nifti_stacks(path: Path, order: int, role: Role, component: Component) -> li
     Raises
     ------
     InputError
-        If the file or its sidecar is broken, or it is not a 3D or 4D image.
+        If the file or its sidecar is broken, or it has not three to five axes.
     """
     shape = _opened(path).shape
-    volumes = int(np.prod(shape[3:]))
     if len(shape) not in (3, 4, 5) or 0 in shape:
-        raise InputError("NIfTI file", f"shape {shape}", "three axes, or four with the echoes last")
+        raise InputError("NIfTI file", f"shape {shape}", "three axes, four with the echoes last, or five with echoes "
+                         "and receive coils")  # fmt: skip
+    places = _places(shape)
+    echoes = 1 + max(echo for echo, _, _ in places)
     sidecar = _sidecar(path)
     times = _listed(sidecar.get("EchoTime", []))
     if len(times) == 1:  # of a 4D file a single time says nothing about its echoes
-        times = times if volumes == 1 else []
-    if len(times) not in (0, volumes):
-        raise InputError("JSON sidecar", f"{len(times)} echo times for the {volumes} volumes of {path.name}",
+        times = times if echoes == 1 else []
+    if len(times) not in (0, echoes):
+        raise InputError("JSON sidecar", f"{len(times)} echo times for the {echoes} volumes of {path.name}",
                          "one for each volume", "Correct the sidecar.")  # fmt: skip
     headers = (
-        _header(sidecar, role, component, float(times[index]) if times else None, order * 1000 + index)
-        for index in range(volumes)
+        _header(sidecar, role, component, float(times[echo]) if times else None, order * 1000 + echo, coil)
+        for echo, coil, _ in places
     )
-    return [NiftiStack(header, path, index) for index, header in enumerate(headers)]
+    return [NiftiStack(header, path, place) for header, (_, _, place) in zip(headers, places, strict=True)]
 
 
-def _opened(path: Path) -> Nifti1Image:
+def _places(shape: tuple[int, ...]) -> list[tuple[int, str, tuple[int, ...]]]:
+    """Echo, coil and indices of each volume: of five axes echoes and coils are last, unless one of them is empty."""
+    if len(shape) < 5 or 1 in shape[3:]:
+        several = np.ndindex(*shape[3:])
+        return [(echo, "", place) for echo, place in enumerate(several)]
+    return [(e, str(c + 1), (e, c)) for c in range(shape[4]) for e in range(shape[3])]
+
+
+def _opened(path: Path, keep_file_open: bool = False) -> Nifti1Image:
     import nibabel
 
     with reading_nifti(path):
-        image = nibabel.load(path)
+        image = nibabel.load(path, keep_file_open=keep_file_open)
         check_numbers(path, image.dataobj.dtype)
         return image
 
 
+def _path_of(stack: Stack) -> Path | None:
+    return stack.path if isinstance(stack, NiftiStack) else None
+
+
 #: Keys of a BIDS sidecar that are numbers, and that are texts.
 _NUMBERS = ("ImagingFrequency", "MagneticFieldStrength", "RepetitionTime", "InversionTime", "EchoTrainLength")
-_TEXTS = ("Manufacturer", "SequenceName", "PulseSequenceName", "Units")
+_TEXTS = ("Manufacturer", "SoftwareVersions", "SequenceName", "PulseSequenceName", "Units")
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
@@ -171,12 +199,16 @@ def _as_bids(content: dict[str, Any]) -> dict[str, Any]:
     frequency_hz = content.get("imaging_frequency_hz")
     return {
         **told,
+        _OWN: True,
         "EchoTime": content.get("echo_times_s"),
         "MagneticFieldStrength": content.get("field_strength_t"),
         "ImagingFrequency": frequency_hz / 1e6 if isinstance(frequency_hz, int | float) else frequency_hz,
         "Units": content.get("unit") if content.get("unit") in ("rad", "mrad") else None,
     }
 
+
+#: Marks a sidecar of this project.
+_OWN = "artifact"
 
 _OWN_ARTIFACTS: dict[str, dict[str, Any]] = {
     "gre_magnitude": {"ScanningSequence": "GR", "ImageType": ["DERIVED", "PRIMARY", "M"]},
@@ -189,15 +221,15 @@ _OWN_ARTIFACTS: dict[str, dict[str, Any]] = {
 
 
 def _header(
-    sidecar: Mapping[str, Any], role: Role, component: Component, echo_time_s: float | None, order: int
+    sidecar: Mapping[str, Any], role: Role, component: Component, echo_time_s: float | None, order: int, coil: str
 ) -> Header:
     facts = _facts(sidecar)
     told = role_of(facts)
+    unit = _phase_unit(sidecar)
     frequency_mhz, field = _number(sidecar, "ImagingFrequency"), _number(sidecar, "MagneticFieldStrength")
     return Header(
         role=role if told == Role.UNKNOWN else told,
-        # The last ImageType value is the converter's own verdict.
-        component=component_of(reversed(facts.image_type)) if "ImageType" in sidecar else component,
+        component=_component(sidecar, facts, unit, component),
         facts=facts,
         echo_time_s=echo_time_s,
         repetition_time_s=_number(sidecar, "RepetitionTime"),
@@ -205,9 +237,20 @@ def _header(
         field_strength_t=field,
         imaging_frequency_hz=mhz_to_hz(frequency_mhz) if frequency_mhz else None,
         vendor=vendor_of(str(sidecar.get("Manufacturer", ""))),
-        rescale_type=_phase_unit(sidecar),
+        rescale_type=unit,
+        coil=coil,
+        export=OWN_EXPORT if _OWN in sidecar else "NIfTI",
+        software=plain_version(str(sidecar.get("SoftwareVersions", ""))),
         series="nifti",
     )
+
+
+def _component(sidecar: Mapping[str, Any], facts: SequenceFacts, unit: str, stated: Component) -> Component:
+    # The last ImageType value is the converter's own verdict.
+    told = component_of(reversed(facts.image_type)) if "ImageType" in sidecar else stated
+    if told == Component.PHASE and "EchoTime1" in sidecar and "EchoTime2" in sidecar:  # BIDS: of two echoes
+        return Component.PHASE_DIFFERENCE
+    return not_plain_phase(told, facts.name, unit)
 
 
 def _number(sidecar: Mapping[str, Any], key: str) -> float | None:
@@ -218,8 +261,8 @@ def _number(sidecar: Mapping[str, Any], key: str) -> float | None:
 def _phase_unit(sidecar: Mapping[str, Any]) -> str:
     """Unit of phase: BIDS ``Units``, or the converter's note on Philips scaling."""
     philips = {0: "mrad", 1: "rad"}.get(sidecar.get("UsePhilipsFloatNotDisplayScaling", -1), "")
-    units = sidecar.get("Units", "")
-    return units if units in ("rad", "mrad") else philips
+    units = str(sidecar.get("Units", "")).lower()
+    return units if units in ("rad", "mrad", "hz") else philips
 
 
 def _facts(sidecar: Mapping[str, Any]) -> SequenceFacts:

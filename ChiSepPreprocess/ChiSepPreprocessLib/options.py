@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from .errors import InputError
@@ -11,8 +11,10 @@ from .errors import InputError
 Options = TypeVar("Options")
 
 
-def from_mapping(options_type: type[Options], values: Mapping[str, Any], quantity: str) -> Options:
-    """Build an option dataclass; what is left out keeps its default.
+def from_mapping(
+    options_type: type[Options], values: Mapping[str, Any], quantity: str, base: Options | None = None
+) -> Options:
+    """Build an option dataclass; what is left out keeps its default, or the value of ``base``.
 
     Parameters
     ----------
@@ -22,6 +24,8 @@ def from_mapping(options_type: type[Options], values: Mapping[str, Any], quantit
         By field name.
     quantity : str
         For the error message, such as ``"options of tkd"``.
+    base : dataclass, optional
+        Of that type.
 
     Raises
     ------
@@ -33,13 +37,16 @@ def from_mapping(options_type: type[Options], values: Mapping[str, Any], quantit
     known = {one.name: one for one in fields(options_type)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(known)):
         raise InputError(quantity, ", ".join(unknown), f"some of {', '.join(known)}")
-    built = {name: _value(known[name], value, f"{quantity}, {name}") for name, value in values.items()}
-    return options_type(**built)
+    start = options_type() if base is None else base
+    built = {
+        name: _value(known[name], value, f"{quantity}, {name}", getattr(start, name)) for name, value in values.items()
+    }
+    return replace(start, **built)  # type: ignore[type-var]
 
 
-def _value(field: Field[Any], value: Any, quantity: str) -> Any:
+def _value(field: Field[Any], value: Any, quantity: str, base: Any) -> Any:
     if field.default_factory is not MISSING and is_dataclass(field.default_factory):
-        return from_mapping(field.default_factory, value, quantity)
+        return from_mapping(field.default_factory, value, quantity, base)
     default = field.default if field.default is not MISSING else field.default_factory()  # type: ignore[operator]
     if isinstance(default, tuple) and isinstance(value, list | tuple):
         return tuple(value)

@@ -19,7 +19,8 @@ from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.errors import CancelledError, ChiSepError, InputError
 from ChiSepPreprocessLib.loading import LoadOptions
 from ChiSepPreprocessLib.options import from_mapping
-from ChiSepPreprocessLib.pipeline import PreprocessOptions
+from ChiSepPreprocessLib.pipeline import PRESETS, PreprocessOptions
+from ChiSepPreprocessLib.pipeline import preset as named_preset
 
 from . import tables
 from .console import Console
@@ -72,7 +73,10 @@ Seed = Annotated[int, typer.Option(help="Another seed is another patient.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run's results in the folder.")]
 OptionsFile = Annotated[
     Path | None,
-    typer.Option("--options", help='JSON file, such as {"preprocess": {"background": {"maximum_radius_mm": 20}}}.'),
+    typer.Option("--options", help='JSON file, such as {"preprocess": {"background": {"method": "pdf"}}}.'),
+]
+Preset = Annotated[
+    str, typer.Option(help=f"Options that --options starts from: {' or '.join(PRESETS)} (that paper's chain).")
 ]
 MapsOnly = Annotated[bool, typer.Option("--maps-only", help="Write the maps alone: no scene, pictures or report.")]
 
@@ -118,17 +122,17 @@ def _load_options(
         se_echo_times_s=_times(se_echo_times),
         field_strength_t=field_strength,
         phase_unit=phase_unit,
-        flip_phase_sign=flip,
+        flip_phase=flip,
     )
 
 
-def _read_options(path: Path | None) -> tuple[PreprocessOptions, dict[str, dict[str, Any]]]:
+def _read_options(path: Path | None, named: str = "best") -> tuple[PreprocessOptions, dict[str, dict[str, Any]]]:
     """Options of the steps, and of each method by name."""
     from ChiSepPreprocessLib.files import read_json
     from ChiSepReconstructLib.methods import METHODS, get
 
     content = {} if path is None else read_json(path)
-    steps = from_mapping(PreprocessOptions, content.pop("preprocess", {}), "options of preprocess")
+    steps = from_mapping(PreprocessOptions, content.pop("preprocess", {}), "options of preprocess", named_preset(named))
     if unknown := sorted(set(content) - set(METHODS)):
         raise InputError("options", ", ".join(unknown), f"some of preprocess, {', '.join(METHODS)}")
     for name, values in content.items():
@@ -173,6 +177,7 @@ def run(
     field_strength: Field = None,
     phase_unit: PhaseUnit = None,
     flip_phase_sign: FlipPhase = False,
+    preset: Preset = "best",
     options: OptionsFile = None,
     overwrite: Overwrite = False,
     maps_only: MapsOnly = False,
@@ -184,7 +189,7 @@ def run(
 
     load = _load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
     inputs = _inputs(gre, gre_phase, se, flair, mask, given, load)
-    steps, by_method = _read_options(options)
+    steps, by_method = _read_options(options, preset)
     with Console(progress_json) as console:
         study = run_all(
             inputs, output, methods=_methods(method), progress=console.progress, overwrite=overwrite,
@@ -210,6 +215,7 @@ def preprocess(
     field_strength: Field = None,
     phase_unit: PhaseUnit = None,
     flip_phase_sign: FlipPhase = False,
+    preset: Preset = "best",
     options: OptionsFile = None,
     overwrite: Overwrite = False,
     progress_json: JsonLines = False,
@@ -219,7 +225,7 @@ def preprocess(
 
     load = _load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
     inputs = _inputs(gre, gre_phase, se, None, mask, given, load)
-    steps, _ = _read_options(options)
+    steps, _ = _read_options(options, preset)
     with Console(progress_json) as console:
         console.result(run_preprocess(inputs, output, options=steps, progress=console.progress, overwrite=overwrite))
 

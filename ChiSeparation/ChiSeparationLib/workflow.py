@@ -11,13 +11,13 @@ from typing import Any
 
 from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.given import read_given_map
 from ChiSepPreprocessLib.loading import LoadOptions, check_reconstructable, load_acquisition
 from ChiSepPreprocessLib.pipeline import PreprocessOptions, combined_magnitude, preprocess
 from ChiSepPreprocessLib.progress import Progress, Reporter
 from ChiSepReconstructLib.methods import get
 from ChiSepReconstructLib.pipeline import reconstruct
 
-from .given import read_given_map
 from .run_folder import MAPS, RunFolder, busy, check_apart, fingerprint, read_record, read_run
 
 

@@ -4,58 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
-from ChiSepPreprocessLib.artifacts import Array
-from ChiSepPreprocessLib.bgremove.vsharp import VSharpOptions, sphere_kernel, vsharp
+from ChiSepPreprocessLib.bgremove.spheres import sphere_kernel
+from ChiSepPreprocessLib.bgremove.vsharp import VSharpOptions, vsharp
 from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter
+from sphere_fields import DIRECTIONS, VOXELS_MM, Vector, background, ellipsoid, norm_ratio, sources, sphere_field
 
-FIELD_OF_VIEW_MM = (91.0, 105.0, 87.0)
-SEMI_AXES_MM = np.asarray([40.0, 47.0, 38.0])
 SILENT = Reporter()
-VOXELS_MM = [(1.0, 1.0, 1.0), (1.0, 1.0, 2.0), (1.5, 1.0, 3.0)]
-DIRECTIONS = [(0.0, 0.0, 1.0), (0.36, -0.48, 0.8)]
-Vector = tuple[float, float, float]
-
-
-def coordinates_mm(voxel_mm: Vector) -> list[Array]:
-    counts = [int(length / size) for length, size in zip(FIELD_OF_VIEW_MM, voxel_mm, strict=True)]
-    axes = [(np.arange(n) - (n - 1) / 2) * size for n, size in zip(counts, voxel_mm, strict=True)]
-    return list(np.meshgrid(*axes, indexing="ij", sparse=True))
-
-
-def sphere_field(voxel_mm: Vector, centre_mm: Vector, radius_mm: float, chi_ppm: float, b0: Vector) -> Array:
-    """χ/3 (a/r)³ (3 cos²θ − 1) outside the sphere, 0 inside (Lorentz-corrected)."""
-    offsets = [x - c for x, c in zip(coordinates_mm(voxel_mm), centre_mm, strict=True)]
-    square = offsets[0] ** 2 + offsets[1] ** 2 + offsets[2] ** 2
-    along = offsets[0] * b0[0] + offsets[1] * b0[1] + offsets[2] * b0[2]
-    outside = np.maximum(square, radius_mm**2)
-    field = chi_ppm / 3 * radius_mm**3 / outside**1.5 * (3 * along**2 / outside - 1)
-    return np.where(square > radius_mm**2, field, 0.0)
-
-
-def ellipsoid(voxel_mm: Vector) -> Array:
-    x, y, z = (x / a for x, a in zip(coordinates_mm(voxel_mm), SEMI_AXES_MM, strict=True))
-    return np.asarray(x**2 + y**2 + z**2 < 1)
-
-
-def background(voxel_mm: Vector, b0: Vector) -> Array:
-    """Field of air-like spheres around the mask."""
-    sinuses = [((0.0, 58.0, -25.0), 14.0), ((47.0, -10.0, -28.0), 12.0), ((0.0, -20.0, -75.0), 32.0)]
-    fields = [sphere_field(voxel_mm, centre, radius, 9.4, b0) for centre, radius in sinuses]
-    return np.sum(fields, axis=0)
-
-
-def sources(voxel_mm: Vector, b0: Vector) -> Array:
-    """Field of small spheres well inside the mask."""
-    inside = [((-12.0, 5.0, 4.0), 5.0, 0.1), ((12.0, 5.0, 4.0), 4.0, 0.12), ((2.0, -22.0, 8.0), 3.0, -0.1),
-              ((-8.0, 20.0, -9.0), 3.5, 0.08), ((15.0, -14.0, -10.0), 4.5, -0.06)]  # fmt: skip
-    fields = [sphere_field(voxel_mm, centre, radius, chi, b0) for centre, radius, chi in inside]
-    return np.sum(fields, axis=0)
-
-
-def norm_ratio(one: Array, other: Array, mask: Array) -> float:
-    return float(np.linalg.norm(one[mask]) / np.linalg.norm(other[mask]))
 
 
 @pytest.mark.parametrize("b0", DIRECTIONS)
@@ -107,6 +64,29 @@ def test_refinements_repair_the_field_of_superficial_sources() -> None:
         local, field_mask = vsharp(total, mask, voxel_mm, VSharpOptions(refinements=refinements), SILENT)
         errors.append(norm_ratio(local - truth, truth, field_mask))
     assert errors == pytest.approx([0.456, 0.340, 0.262], abs=0.005)
+
+
+def test_agrees_with_plain_fourier_transforms_of_whole_spheres() -> None:
+    """The same in double precision: spheres put on the grid that holds the mask and one radius."""
+    voxel_mm, shape, grid = (1.0, 1.2, 1.5), (27, 22, 19), (30, 24, 20)
+    rng = np.random.default_rng(1)
+    mask = np.zeros(shape, np.bool_)
+    mask[1:-1, 2:-1, 1:-2] = rng.random((25, 19, 16)) > 1e-3
+    field = np.where(mask, rng.standard_normal(shape), 0)
+    depth = distance_transform_edt(np.pad(mask, 1), sampling=voxel_mm)[1:-1, 1:-1, 1:-1] - 0.75
+    difference, passes = np.zeros(shape), {}
+    for radius in (1.5, 2.0, 3.0, 4.0):
+        kernel = np.zeros(grid)
+        sphere = sphere_kernel(radius, voxel_mm)
+        kernel[tuple(slice(n) for n in sphere.shape)] = sphere
+        passes[radius] = 1 - np.fft.fftn(np.roll(kernel, [-(n // 2) for n in sphere.shape], (0, 1, 2))).real
+        mean_free = np.fft.ifftn(np.fft.fftn(field, grid, (0, 1, 2)) * passes[radius]).real[:27, :22, :19]
+        difference = np.where(depth > radius, mean_free, difference)
+    kept = np.abs(passes[4.0]) >= 0.05
+    inverse = np.divide(1, passes[4.0], out=np.zeros(grid), where=kept)
+    local = np.fft.ifftn(np.fft.fftn(difference, grid, (0, 1, 2)) * inverse).real[:27, :22, :19] * (depth > 1.5)
+    options = VSharpOptions(maximum_radius_mm=4.0)
+    np.testing.assert_allclose(vsharp(field, mask, voxel_mm, options, SILENT)[0], local, atol=4e-6)
 
 
 def test_isotropic_sphere_has_the_second_moment_of_a_solid() -> None:

@@ -49,7 +49,7 @@ def test_roles(scanning: set[str], inversion_time_s: float | None, image_type: t
         (("R", "ND"), "", "", None, Component.REAL),
         (("M", "NONE"), "PHASE", "", None, Component.PHASE),
         (("T1", "NONE"), "MIXED", "I", None, Component.IMAGINARY),
-        (("M_FFE", "M", "FFE"), "", "B0", None, Component.OTHER),
+        (("M_FFE", "M", "FFE"), "", "B0", None, Component.FIELD_MAP),
         (("OTHER",), "", "", 3, Component.IMAGINARY),
         (("OTHER",), "", "", 0, Component.MAGNITUDE),
         ((), "", "", None, Component.MAGNITUDE),

@@ -17,6 +17,7 @@ from ChiSepPreprocessLib.dicom.series import stacks_of
 from ChiSepPreprocessLib.loading import LoadOptions, inspect, load_acquisition, load_image, load_spin_echo
 from dicom_writer_for_tests import (
     Array,
+    EnhancedFrame,
     Slab,
     Style,
     philips_styles,
@@ -116,7 +117,7 @@ def _ge_truth(slab: Slab) -> tuple[Array, Array, Array]:
     """Amplitude, phase, and the stored complex signal: conjugate, with the sign of slices alternating."""
     i, j, k, echo = np.meshgrid(*[np.arange(n) for n in (*slab.shape, 3)], indexing="ij")
     truth = np.angle(np.exp(1j * (0.3 + 0.2 * i + 0.1 * j - 0.15 * k) * (echo + 1)))
-    amplitude = 1000.0 + 10.0 * i
+    amplitude = 1000.0 + 10.0 * i + 3.0 * j + 2.0 * k
     return amplitude, truth, amplitude * np.exp(-1j * truth) * np.where(k % 2, -1.0, 1.0)
 
 
@@ -148,10 +149,10 @@ def test_enhanced_multiframe_equals_classic(tmp_path: Path) -> None:
     magnitude, phase = _stored(slab, echoes=2)
     style = Style(manufacturer="SIEMENS", scanning=None, image_type=("ORIGINAL", "PRIMARY", "M", "NONE"))
     frames = [
-        (name, (4.0, 9.0)[echo], k, part[:, :, k, echo])
+        EnhancedFrame(name, (4.0, 9.0)[echo], k, part[:, :, k, echo], rescale)
         for k in reversed(range(slab.shape[2]))
         for echo in (1, 0)
-        for name, part in (("PHASE", phase), ("MAGNITUDE", magnitude))
+        for name, part, rescale in (("PHASE", phase, (2.0, -4096.0)), ("MAGNITUDE", magnitude, (1.0, 0.0)))
     ]
     write_enhanced(tmp_path / "one", style, slab, frames)
     loaded = load_acquisition([tmp_path / "one"])
@@ -161,24 +162,17 @@ def test_enhanced_multiframe_equals_classic(tmp_path: Path) -> None:
     _assert_in_place(loaded.grid, slab)
 
 
-@pytest.mark.parametrize("component", [0, 1], ids=["magnitude", "phase"])
-def test_compressed_slices_are_decoded_by_dcm2niix(tmp_path: Path, component: int) -> None:
-    """RLE, lossless: the decoder gives the same values on the same grid as the plain files."""
+def test_the_decoder_gives_the_numbers_of_a_standard_decoder(tmp_path: Path) -> None:
+    """RLE, lossless: dcm2niix, which decodes other compression, agrees with the plain files in order and sign."""
     slab = Slab()
-    stored = _stored(slab, echoes=1)[component][..., 0]
-    plain, packed = tmp_path / "plain", tmp_path / "packed"
-    files = write_volume(plain, philips_styles()[component], slab, 2.3, stored)
-    packed.mkdir()
+    stored = _stored(slab, echoes=1)[0][..., 0] - 2000
+    files = write_volume(tmp_path / "plain", philips_styles()[0], slab, 2.3, stored)
     for file in files:
         image = dcmread(file)
         image.compress(RLELossless, generate_instance_uid=False)
-        image.save_as(packed / file.name)
-    (expected,) = stacks_of(frame for file in files for frame in read_frames(file))
-    (found,) = stacks_of(frame for file in packed.iterdir() for frame in read_frames(file))
-    assert found.frames[0].compressed
-    np.testing.assert_array_equal(found.grid().affine, expected.grid().affine)
-    np.testing.assert_allclose(found.read(), expected.read(), rtol=1e-6)
-    np.testing.assert_allclose(decode(expected), decode(found))
+        image.save_as(file)
+    (stack,) = stacks_of(frame for file in files for frame in read_frames(file))
+    np.testing.assert_array_equal(decode(stack.frames), stored.transpose(2, 1, 0))
 
 
 def _study(folder: Path) -> tuple[Slab, Slab]:
@@ -234,7 +228,7 @@ def test_stated_values_overrule_headers(tmp_path: Path) -> None:
     slab = Slab()
     magnitude, phase = _stored(slab)
     write_siemens_gre(tmp_path, slab, ECHO_TIMES_MS, magnitude, phase)
-    options = LoadOptions(echo_times_s=(0.008, 0.013, 0.018), field_strength_t=2.9, flip_phase_sign=True)
+    options = LoadOptions(echo_times_s=(0.008, 0.013, 0.018), field_strength_t=2.9, flip_phase=True)
     plain, stated = load_acquisition([tmp_path]), load_acquisition([tmp_path], options=options)
     np.testing.assert_array_equal(stated.gre_phase, -plain.gre_phase)
     assert (stated.scan.echo_times_s, stated.scan.field_strength_t) == ((0.008, 0.013, 0.018), 2.9)
@@ -293,7 +287,8 @@ def test_nothing_about_the_patient_is_kept(tmp_path: Path) -> None:
     slab = Slab()
     write_siemens_gre(tmp_path, slab, ECHO_TIMES_MS, *_stored(slab))
     loaded: Acquisition = load_acquisition([tmp_path])
-    text = f"{dict(loaded.source)} {loaded.warnings} {[read_frames(file) for file in tmp_path.iterdir()]}"
+    frames = [replace(frame, path=Path()) for file in tmp_path.iterdir() for frame in read_frames(file)]
+    text = f"{dict(loaded.source)} {loaded.warnings} {frames}"
     for secret in ("SECRET", "4711", "1970", "1.2.3.1", "1.2.3.9"):
         assert secret not in text
 

@@ -183,7 +183,7 @@ def test_stated_field_strength_that_differs_is_said(tmp_path: Path) -> None:
 def test_empty_magnitude(tmp_path: Path) -> None:
     magnitude, phase = _arrays()
     write_siemens_gre(tmp_path, SLAB, ECHO_TIMES_MS, magnitude * 0, phase)
-    _refused(tmp_path, "gre_magnitude: got values from 0 to 0")
+    _refused(tmp_path, r"gre_magnitude of echo 1 \(5 ms\): got values from 0 to 0")
 
 
 def test_two_scans(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import RLELossless
 
 from ChiSepPreprocessLib.artifacts import Grid
+from ChiSepPreprocessLib.dicom.polarity import slice_alternation, undo_alternation
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.loading import (
     LoadOptions,
@@ -73,6 +74,28 @@ def test_philips_classic(real_data: Path, tmp_path: Path) -> None:
         # (PV·RS + RI)/(RS·SS) with the numbers of the headers.
         scale = 1 / 651.739501953125, -3142 / (1.53455433455433 * 651.739501953125)
         _assert_same(loaded.gre_phase[..., echo], loaded.grid, folder / f"{name}_ph.nii", scale, atol=5e-7)
+
+
+def test_slices_of_a_head_alternate_only_where_they_were_made_to(real_data: Path) -> None:
+    loaded = load_acquisition([real_data / "philips_classic"])
+    found = loaded.source["slice_alternation"]
+    assert (found["angle_rad"], found["corrected"]) == (pytest.approx(0.0357, abs=5e-4), False)
+    assert found["coherence"] == pytest.approx(0.982, abs=2e-3)
+    alternating = loaded.gre_phase[..., 0].copy()
+    undo_alternation(alternating, 2)
+    made = slice_alternation(loaded.gre_magnitude[..., 0], alternating)
+    assert (made.present, made.axis) == (True, 2)
+    assert made.angle_rad == pytest.approx(np.pi - 0.0357, abs=5e-4)
+
+
+def test_magnitude_of_a_later_echo_is_no_phase(real_data: Path, tmp_path: Path) -> None:
+    image = nibabel.load(real_data / "romeo" / "Mag.nii.gz")
+    nibabel.save(
+        nibabel.Nifti1Image(image.get_fdata(dtype=np.float32)[..., [2, 2, 2]], image.affine), tmp_path / "p.nii"
+    )
+    options = LoadOptions(echo_times_s=(0.004, 0.008, 0.012), field_strength_t=3.0)
+    with pytest.raises(InputError, match="resembles the magnitude"):
+        load_acquisition([real_data / "romeo" / "Mag.nii.gz"], gre_phase=[tmp_path / "p.nii"], options=options)
 
 
 def test_philips_phase_grows_where_the_field_is_above_b0(real_data: Path) -> None:

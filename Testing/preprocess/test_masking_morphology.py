@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_dilation, binary_erosion
+from scipy.ndimage import binary_closing, binary_dilation, binary_erosion, binary_fill_holes, binary_opening
 
 from ChiSepPreprocessLib.artifacts import Array
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.masking.morphology import dilate_mm, erode_mm, fill_holes, largest_component
+from ChiSepPreprocessLib.masking.morphology import (
+    close_mm,
+    dilate_mm,
+    erode_mm,
+    fill_holes,
+    largest_component,
+    open_mm,
+)
 
 VOXELS_MM = (0.9, 1.1, 2.5)
 
@@ -33,6 +40,14 @@ def mask() -> Array:
 def test_erosion_and_dilation_equal_those_by_a_ball_in_mm(mask: Array, radius_mm: float) -> None:
     np.testing.assert_array_equal(erode_mm(mask, radius_mm, VOXELS_MM), binary_erosion(mask, ball(radius_mm)))
     np.testing.assert_array_equal(dilate_mm(mask, radius_mm, VOXELS_MM), binary_dilation(mask, ball(radius_mm)))
+
+
+@pytest.mark.parametrize("radius_mm", [0.5, 2.0, 4.3])
+def test_opening_and_closing_equal_those_by_a_ball_in_mm(mask: Array, radius_mm: float) -> None:
+    np.testing.assert_array_equal(open_mm(mask, radius_mm, VOXELS_MM), binary_opening(mask, ball(radius_mm)))
+    far = np.pad(mask, 8)
+    closed = binary_closing(far, ball(radius_mm))[8:-8, 8:-8, 8:-8]
+    np.testing.assert_array_equal(close_mm(mask, radius_mm, VOXELS_MM), closed)
 
 
 def test_the_volume_s_border_counts_as_outside() -> None:
@@ -66,6 +81,8 @@ def test_closed_cavities_are_filled_and_open_ones_are_not() -> None:
     assert filled[4, 4, 4]
     assert not filled[2, 2, 7]
     assert filled.dtype == np.bool_
+    noise = np.random.default_rng(0).random((15, 14, 13)) < 0.7
+    np.testing.assert_array_equal(fill_holes(noise), binary_fill_holes(noise))
 
 
 def test_a_negative_radius_is_refused(mask: Array) -> None:

@@ -231,7 +231,7 @@ def test_complex_image_is_refused_and_no_part_is_dropped(tmp_path: Path) -> None
 def test_negative_magnitude(tmp_path: Path) -> None:
     magnitude, phase = _truth()
     gre, gre_phase = _save(tmp_path / "m.nii.gz", magnitude - 50.0), _save(tmp_path / "p.nii", phase)
-    with pytest.raises(InputError, match="gre_magnitude: got values from -"):
+    with pytest.raises(InputError, match=r"gre_magnitude of echo 1 .*: got values from -"):
         load_acquisition([gre], gre_phase=[gre_phase], options=OPTIONS)
 
 

@@ -10,14 +10,17 @@ from scipy import ndimage
 
 from ChiSepPhantoms import Phantom
 from ChiSepPreprocessLib.artifacts import Acquisition, Grid, Map, MapSet, SpinEcho
+from ChiSepPreprocessLib.bgremove.removal import BackgroundOptions
 from ChiSepPreprocessLib.bgremove.vsharp import VSharpOptions, vsharp
 from ChiSepPreprocessLib.coils.mcpc3ds import PhaseOffsetOptions
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.fieldmap.combine import CombineOptions
-from ChiSepPreprocessLib.pipeline import PreprocessOptions, combined_magnitude, preprocess
+from ChiSepPreprocessLib.fieldmap.field import FieldOptions
+from ChiSepPreprocessLib.pipeline import PRESETS, PreprocessOptions, combined_magnitude, preprocess
 from ChiSepPreprocessLib.progress import Reporter, Status
 from ChiSepPreprocessLib.relaxometry.r2 import R2Options
 from ChiSepPreprocessLib.relaxometry.r2star import R2StarOptions
+from ChiSepPreprocessLib.unwrap.methods import UnwrapOptions
 from ChiSepPreprocessLib.unwrap.romeo import RomeoOptions
 
 
@@ -96,19 +99,22 @@ def test_spin_echo_in_the_wrong_place_is_registered(patient: Phantom, maps: MapS
 
 def test_options_reach_their_steps(patient: Phantom, maps: MapSet) -> None:
     options = PreprocessOptions(
-        r2star=R2StarOptions(maximum_per_s=25.0), r2=R2Options(maximum_per_s=9.0),
-        background=VSharpOptions(maximum_radius_mm=6.0), combine=CombineOptions(weighting="wu2012"),
-        unwrap=RomeoOptions(template_echo=1), offset=PhaseOffsetOptions(sigma_mm=(3.0, 3.0, 3.0)),
+        r2star=R2StarOptions(maximum_per_s=20.0), r2=R2Options(maximum_per_s=9.0),
+        background=BackgroundOptions(method="v-sharp", vsharp=VSharpOptions(maximum_radius_mm=6.0)),
+        field_map=FieldOptions(average=CombineOptions(weighting="wu2012")),
+        unwrap=UnwrapOptions(romeo=RomeoOptions(template_echo=1)), offset=PhaseOffsetOptions(sigma_mm=(3.0, 3.0, 3.0)),
     )  # fmt: skip
     result = preprocess(patient.acquisition, options=options, given=given(patient, "brain_mask"))
-    assert result.array("r2star").max() == 25.0
+    assert 19.5 < result.array("r2star").max() <= 20.0  # smoothed after the limit
     assert result.array("r2").max() == 9.0
-    assert result["local_field"].options["maximum_radius_mm"] == 6.0
+    assert result["local_field"].options["vsharp"]["maximum_radius_mm"] == 6.0
     grid, mask = result.grid, result.array("brain_mask")
-    expected, _ = vsharp(result.array("total_field"), mask, grid.voxel_size_mm, options.background, Reporter())
+    reliable = mask & (result.array("phase_residual") <= options.background.largest_residual_rad)
+    chosen = options.background.vsharp
+    expected, _ = vsharp(result.array("total_field"), reliable, grid.voxel_size_mm, chosen, Reporter())
     np.testing.assert_allclose(result.array("local_field"), expected * result.array("field_mask"), atol=1e-6)
     steps = result["total_field"].options
-    assert (steps["combine"]["weighting"], steps["unwrap"]["template_echo"]) == ("wu2012", 1)
+    assert (steps["field_map"]["average"]["weighting"], steps["unwrap"]["romeo"]["template_echo"]) == ("wu2012", 1)
     assert not np.array_equal(result.array("total_field"), maps.array("total_field"))
     assert any("clamped" in text for text in result["r2star"].warnings)
     assert (
@@ -121,7 +127,7 @@ def test_pseudo_r2_away_from_3_tesla_is_said(patient: Phantom) -> None:
     scan = replace(patient.acquisition.scan, field_strength_t=7.0, imaging_frequency_hz=None)
     alone = replace(patient.acquisition, spin_echo=None, scan=scan)
     result = preprocess(alone, given=given(patient, "brain_mask", "local_field"))
-    assert "The constant holds at 3 T; this scan was made at 7 T." in result["r2prime"].warnings[0]
+    assert "The number holds at 3 T; this scan was made at 7 T." in result["r2prime"].warnings[0]
 
 
 def test_echoes_that_lie_on_no_line_are_said(patient: Phantom) -> None:
@@ -158,3 +164,56 @@ def test_progress_rises_to_one(patient: Phantom) -> None:
     fractions = [status.fraction for status in seen]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
+
+
+def test_paper_chain_removes_each_echos_background_and_averages_then(patient: Phantom) -> None:
+    """By linearity the order does not matter where the weights are the same everywhere."""
+    paper = PRESETS["chi-sepnet"]
+    after = preprocess(patient.acquisition, options=paper, given=given(patient, "brain_mask", "r2star", "r2"))
+    once = replace(paper, background=replace(paper.background, each_echo=False))
+    before = preprocess(patient.acquisition, options=once, given=given(patient, "brain_mask", "r2star", "r2"))
+    assert after["local_field"].method == "v-sharp, each echo"
+    assert before["local_field"].method == "v-sharp"
+    np.testing.assert_array_equal(after.array("field_mask"), before.array("field_mask"))
+    valid = after.array("field_mask")
+    np.testing.assert_allclose(after.array("local_field")[valid], before.array("local_field")[valid], atol=2e-5)
+
+
+def test_field_that_is_mostly_unreliable_is_used_with_a_warning(patient: Phantom) -> None:
+    options = PreprocessOptions(background=BackgroundOptions(largest_residual_rad=1e-4))
+    result = preprocess(patient.acquisition, options=options, given=given(patient, "brain_mask", "r2star", "r2"))
+    assert any("of the brain has echoes whose phases lie on a line" in text for text in result["local_field"].warnings)
+    assert result.array("field_mask").any()
+
+
+def test_residual_and_expected_error_go_with_the_field(patient: Phantom, maps: MapSet) -> None:
+    """The expected error is that of the field, in the middle of the brain where noise alone makes it."""
+    inside = ndimage.binary_erosion(patient.truth.array("brain_mask") & maps.array("brain_mask"), iterations=6)
+    error = (maps.array("total_field") - patient.truth.array("total_field"))[inside]
+    error -= np.median(error)
+    predicted = maps.array("field_sigma")[inside]
+    ratio = float(np.median(np.abs(error)) / 0.6745 / np.median(predicted))
+    assert 0.7 < ratio < 1.6
+    assert 0 < np.median(maps.array("phase_residual")[inside]) < 0.05
+
+
+def test_alternating_readout_is_corrected_when_asked(patient: Phantom) -> None:
+    """A bipolar readout of the same data gives the field of the monopolar one."""
+    i = np.linspace(-1, 1, patient.acquisition.grid.shape[0], dtype=np.float32)[:, None, None, None]
+    extra = (1.1 * i + 0.4) * np.array([0, 1, 0, 1, 0, 1], np.float32)
+    phase = np.angle(np.exp(1j * (patient.acquisition.gre_phase + extra))).astype(np.float32)
+    bipolar = replace(patient.acquisition, gre_phase=phase, spin_echo=None)
+    plain = replace(patient.acquisition, spin_echo=None)
+    known = given(patient, "brain_mask", "r2star")
+    expected = preprocess(plain, given=known)
+    found = preprocess(bipolar, options=PreprocessOptions(correct_bipolar=True), given=known)
+    wrong = preprocess(bipolar, given=known)
+    valid = expected.array("field_mask")
+
+    def error(result: MapSet) -> float:
+        difference = (result.array("local_field") - expected.array("local_field"))[valid]
+        return float(np.linalg.norm(difference) / np.linalg.norm(expected.array("local_field")[valid]))
+
+    assert any("was corrected" in text for text in found["total_field"].warnings)
+    assert any("Switch correct_bipolar on" in text for text in wrong["total_field"].warnings)
+    assert error(found) < 0.12 < error(wrong)

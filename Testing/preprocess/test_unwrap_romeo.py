@@ -13,7 +13,7 @@ from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import TWO_PI
 from ChiSepPreprocessLib.unwrap.echoes import wrap
-from ChiSepPreprocessLib.unwrap.romeo import WEIGHTS, RomeoOptions, unwrap, voxel_quality
+from ChiSepPreprocessLib.unwrap.romeo import PRESETS, WEIGHTS, RomeoOptions, unwrap, voxel_quality
 
 SHAPE = (47, 38, 29)
 TIMES = (0.0077, 0.01273, 0.01776)
@@ -75,12 +75,121 @@ def test_agrees_with_scikit_image_up_to_a_global_multiple() -> None:
     assert np.abs(turns - np.rint(turns[0, 0, 0])).max() < 1e-5
 
 
-@pytest.mark.parametrize("weights", [("phase_coherence",), WEIGHTS[:3], WEIGHTS[2:]])
-def test_any_weights_unwrap_a_clean_field(weights: tuple[str, ...]) -> None:
-    true, phase, _ = acquire()
+@pytest.mark.parametrize("weights", [("phase_coherence",), WEIGHTS[:3], WEIGHTS[2:], *((name,) for name in PRESETS)])
+@pytest.mark.parametrize("with_magnitude", [True, False])
+def test_any_weights_unwrap_a_clean_field(weights: tuple[str, ...], with_magnitude: bool) -> None:
+    true, phase, magnitude = acquire()
     mask = ellipsoid()
-    unwrapped = unwrap(phase, None, TIMES, mask, RomeoOptions(weights=weights), SILENT)
+    given = magnitude if with_magnitude else None
+    unwrapped = unwrap(phase, given, TIMES, mask, RomeoOptions(weights=weights), SILENT)
     assert np.abs(unwrapped - true)[mask].max() < 1e-4
+
+
+def test_presets_are_what_they_say() -> None:
+    _, phase, magnitude = acquire(noise=0.5)
+    mask = ellipsoid()
+    results = {
+        name: unwrap(phase, magnitude, TIMES, mask, RomeoOptions(weights=(name,)), SILENT)
+        for name in ("romeo", "romeo4", "romeo2", "romeo6")
+    }
+    spelled = unwrap(phase, magnitude, TIMES, mask, RomeoOptions(weights=WEIGHTS[:4]), SILENT)
+    np.testing.assert_array_equal(results["romeo"], spelled)
+    np.testing.assert_array_equal(results["romeo4"], spelled)
+    assert (results["romeo2"] != spelled).any() and (results["romeo6"] != spelled).any()
+
+
+def expected_weight(phase: Array, other: Array, ratio: float, magnitude: Array, typical: float, at: int) -> Array:
+    """The six qualities of the edge from ``at`` to ``at + 1`` of a row of voxels, from the published equations."""
+
+    def straight(middle: int) -> float:
+        bend = np.angle(np.exp(1j * (phase[middle - 1] - 2 * phase[middle] + phase[middle + 1])))
+        return float(max(0, 1 - abs(bend) / 2))
+
+    step, step2 = (np.angle(np.exp(1j * (p[at + 1] - p[at]))) for p in (phase, other))
+    low, high = sorted(magnitude[at : at + 2])
+    inside = at >= 1 and at + 2 < phase.size
+    return np.asarray([
+        1 - abs(step) / np.pi,
+        max(0, 1 - abs(step - step2 * ratio)),
+        straight(at) * straight(at + 1) if inside else 0.9,
+        (low / high) ** 2,
+        0.5 + 0.5 * min(1, low / typical),
+        0.5 + 0.5 * min(1, typical / high),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_costs_follow_the_published_equations(axis: int) -> None:
+    from ChiSepPreprocessLib.unwrap._kernels import edge_costs
+
+    rng = np.random.default_rng(6)
+    shape = tuple(40 if other == axis else 1 for other in range(3))
+    phase, other = rng.uniform(-np.pi, np.pi, (2, 40)).astype(np.float32)
+    phase = np.cumsum(phase / 6).astype(np.float32)
+    magnitude = rng.uniform(0.1, 2, 40).astype(np.float32)
+    typical, ratio = 0.6, 0.4
+    qualities = np.asarray([expected_weight(phase, other, ratio, magnitude, typical, at) for at in range(39)])
+    for use in [*np.eye(6, dtype=bool), np.ones(6, bool)]:
+        costs = np.zeros(3 * 40, np.uint8)
+        edge_costs(
+            0, shape[0], np.ones(shape, np.bool_), phase, other, np.float32(ratio), magnitude,
+            np.float32(typical), tuple(bool(one) for one in use), costs,
+        )  # fmt: skip
+        expected = 255 * (1 - np.prod((0.1 + 0.9 * qualities)[:, use], axis=1))
+        found = costs.reshape(40, 3)[:, axis]
+        assert found[39] == 0
+        assert np.abs(found[:39] - np.maximum(expected, 1)).max() < 0.501
+
+
+@pytest.mark.parametrize("shape", [(23, 31, 17), (1, 40, 9), (12, 1, 1)])
+def test_no_wrong_wrap_up_to_the_sampling_limit(shape: tuple[int, int, int]) -> None:
+    """Steps of up to 0.98 π between neighbours of the first echo, other in each direction; beyond π in the others."""
+    i, j, k = np.indices(shape)
+    field = 2.9 * i + 30 * np.sin(0.08 * j) - 1.1 * k + 6 * np.exp(-((i - 9) ** 2 + (j - 15) ** 2) / 30)
+    steps = [np.abs(np.diff(field, axis=axis)).max(initial=0) for axis in range(3)]
+    field *= 0.98 * np.pi / max(steps)
+    true = (field - np.median(field))[..., None]
+    everywhere = np.ones(shape, np.bool_)
+    for times in (TIMES, TIMES[:1]):
+        one_field = true * np.asarray(times) / times[0]
+        wrapped = wrap(one_field).astype(np.float32)
+        unwrapped = unwrap(wrapped, np.ones_like(wrapped), times, everywhere, RomeoOptions(), SILENT)
+        turns = np.rint((unwrapped - one_field) / TWO_PI)
+        # A field of 12 turns has its seed further than two turns from zero: the constant stays open.
+        assert np.count_nonzero(turns - turns[0, 0, 0]) == 0
+
+
+def test_every_voxel_can_be_an_island() -> None:
+    """Two echoes place each voxel alone, as long as the first has turned by no more than two and a half turns."""
+    true, phase, magnitude = acquire()
+    mask = ellipsoid() & (np.indices(SHAPE).sum(axis=0) % 2 == 0)
+    assert np.abs(true[mask][:, 0]).max() / TWO_PI > 1.5
+    unwrapped = unwrap(phase, magnitude, TIMES, mask, RomeoOptions(), SILENT)
+    within_reach = mask & (np.abs(np.rint(true[..., 0] / TWO_PI)) <= 2)
+    assert np.count_nonzero(np.rint((unwrapped - true)[within_reach] / TWO_PI)) == 0
+
+
+def test_any_layout_in_memory_gives_the_same() -> None:
+    _, phase, magnitude = acquire(noise=0.3)
+    mask = ellipsoid()
+    expected = unwrap(phase, magnitude, TIMES, mask, RomeoOptions(), SILENT)
+    turned = unwrap(
+        np.asfortranarray(phase.astype(np.float64)), np.asfortranarray(magnitude), TIMES, np.asfortranarray(mask),
+        RomeoOptions(), SILENT,
+    )  # fmt: skip
+    np.testing.assert_array_equal(turned, expected)
+
+
+def test_threads_of_a_caller_do_not_disturb_each_other() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    _, phase, magnitude = acquire(noise=0.3)
+    mask = ellipsoid()
+    expected = unwrap(phase, magnitude, TIMES, mask, RomeoOptions(), SILENT)
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(unwrap, phase, magnitude, TIMES, mask, RomeoOptions(), SILENT) for _ in range(6)]
+    for job in jobs:
+        np.testing.assert_array_equal(job.result(), expected)
 
 
 def test_every_island_of_the_mask_is_unwrapped_and_placed() -> None:

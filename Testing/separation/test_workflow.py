@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ChiSeparationLib.given import read_given_map
 from ChiSeparationLib.presentation import read_lesions
 from ChiSeparationLib.run_folder import RunFolder, busy, fingerprint, read_record, read_run
 from ChiSeparationLib.workflow import Inputs, Study, run, run_preprocess, run_reconstruct, study_from_maps
@@ -34,13 +33,14 @@ def leftovers(folder: Path) -> list[Path]:
 def test_maps_are_near_their_truth(study: Study, patient: Phantom) -> None:
     """NRMSE in per cent on this patient; each bound stands a little above the measured value."""
     found = {name: one["nrmse_percent"] for name, one in evaluate(study.results["closed-form"], patient.truth).items()}
-    bounds = {"local_field": 64.0, "r2star": 20.5, "r2": 6.3, "r2prime": 63.0, "chi_para": 48.5, "chi_dia": 59.0}
+    bounds = {"local_field": 42.0, "r2star": 7.5, "r2": 6.9, "r2prime": 24.5, "chi_para": 31.5, "chi_dia": 26.5}
     assert {name: found[name] for name in bounds if found[name] > bounds[name]} == {}
 
 
 def test_every_map_is_on_disk_with_its_record(study: Study) -> None:
     back = read_run(study.folder)
-    expected = {"brain_mask", "field_mask", "total_field", "local_field", "r2star", "r2", "r2prime",
+    expected = {"brain_mask", "field_mask", "total_field", "field_sigma", "phase_residual", "local_field", "r2star",
+                "r2", "r2prime",
                 "chi_total", "chi_para", "chi_dia"}  # fmt: skip
     assert set(back) == expected
     np.testing.assert_allclose(back.array("chi_para"), study.results["closed-form"].array("chi_para"), atol=1e-7)
@@ -52,19 +52,22 @@ def test_every_map_is_on_disk_with_its_record(study: Study) -> None:
 
 def test_outputs_hold_no_patient_data_and_no_paths(study: Study, patient_folder: Path) -> None:
     text = "".join(path.read_text() for path in study.folder.rglob("*.json"))
-    assert "SIMULATED" not in text.upper().replace("SIMULATED DATA", "")
-    assert str(patient_folder.parent) not in text
+    for allowed in ("SIMULATED DATA", '"SOFTWARE": "SIMULATED"'):
+        text = text.upper().replace(allowed, "")
+    assert "SIMULATED" not in text
+    assert str(patient_folder.parent).upper() not in text
 
 
 def test_cancelled_run_resumes_from_its_complete_maps(patient_folder: Path, tmp_path: Path) -> None:
     def stop(status: Status) -> bool:
-        return not (status.step == "total field" or status.step == "unwrap")
+        return status.step != "local field"
 
     inputs = Inputs(gre=(patient_folder / "dicom",))
     with pytest.raises(CancelledError):
         run_preprocess(inputs, tmp_path, progress=stop)
     kept = sorted(path.name for path in (tmp_path / "maps").glob("*.nii.gz"))
-    assert kept == ["brain_mask.nii.gz", "r2.nii.gz", "r2prime.nii.gz", "r2star.nii.gz"]
+    names = ("brain_mask", "field_sigma", "phase_residual", "r2", "r2prime", "r2star", "total_field")
+    assert kept == [f"{name}.nii.gz" for name in names]
     assert leftovers(tmp_path) == []
     before = {name: (tmp_path / "maps" / name).stat().st_mtime_ns for name in kept}
     run_preprocess(inputs, tmp_path)
@@ -175,27 +178,6 @@ def test_reconstruct_starts_from_maps_on_disk(study: Study, tmp_path: Path) -> N
     )
     assert sorted(read_record(tmp_path)["methods"]) == ["closed-form", "tkd"]
     assert set(read_run(tmp_path, "tkd")) == {"chi_total"}
-
-
-@pytest.mark.parametrize(
-    ("name", "factor", "match"),
-    [
-        ("r2star", 1e-3, "Is it in 1/ms"),
-        ("r2", 1e-3, "Is it in 1/ms"),
-        ("r2prime", 1e-3, "Is it in 1/ms"),
-        ("local_field", 127.7, "Is it in Hz"),
-        ("total_field", 127.7, "Is it in Hz"),
-        ("total_field", 0.0, "median of 0"),
-    ],
-)
-def test_given_map_in_another_unit_is_refused(
-    patient: Phantom, tmp_path: Path, name: str, factor: float, match: str
-) -> None:
-    write_nifti(tmp_path / "map.nii.gz", patient.truth.array(name), patient.truth.grid)
-    assert read_given_map(name, tmp_path / "map.nii.gz").method == "given"
-    write_nifti(tmp_path / "map.nii.gz", patient.truth.array(name) * factor, patient.truth.grid)
-    with pytest.raises(InputError, match=match):
-        read_given_map(name, tmp_path / "map.nii.gz")
 
 
 def test_two_brain_masks_are_refused(tmp_path: Path) -> None:

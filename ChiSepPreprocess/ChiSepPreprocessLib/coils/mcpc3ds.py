@@ -2,7 +2,7 @@
 
 Eckstein K, Dymerska B, Bachrata B, et al. "Computationally efficient combination of multi-channel
 phase data from multi-echo acquisitions (ASPIRE)". Magn Reson Med 79:2996 (2018).
-Combined data are the case of one channel.
+Here for data whose channels are combined; :mod:`.combine` does it channel by channel.
 """
 
 from __future__ import annotations
@@ -13,15 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..artifacts import Array
+from ..box import bounding_box
 from ..errors import InputError
 from ..progress import Reporter
-from ..unwrap.echoes import check_echoes, wrap
+from ..quantities import TWO_PI
+from ..unwrap.echoes import check_echoes
 from ..unwrap.romeo import RomeoOptions, unwrap
+from ..unwrap.slabs import in_slabs
+from .smoothing import smooth_phase
 
 #: A later echo further than this from a whole number of spacings tells the number of turns.
 _EVEN = 0.02
 #: Largest median field, in multiples of 1/(TE₂ − TE₁), that is looked for.
 _MOST_TURNS = 4
+#: Later steps look this many voxels beyond the mask.
+_MARGIN = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,8 @@ def remove_phase_offset(
     """Subtract the phase at echo time zero, so that phase is proportional to the echo time.
 
     The phase difference of the first two echoes is unwrapped and extrapolated to the first:
-    φ₀ = φ₁ − TE₁/(TE₂ − TE₁) unwrap(φ₂ − φ₁), then smoothed as exp(iφ₀) inside the mask.
+    φ₀ = φ₁ − TE₁/(TE₂ − TE₁) unwrap(φ₂ − φ₁), then smoothed as exp(iφ₀) inside the mask, its mean
+    slope set aside meanwhile, which the paper does not do (:func:`.smooth_phase`).
     The multiple of 2π in the difference is the one with which later echoes agree best. If they
     are evenly spaced all multiples agree: the wrong one adds a constant field of a multiple of
     1/(TE₂ − TE₁), which background removal takes away. Both echoes need the same readout polarity.
@@ -72,78 +79,82 @@ def remove_phase_offset(
     Returns
     -------
     corrected_phase : ndarray of float32, shape (I, J, K, E)
-        rad, within ±π.
+        rad, within ±π; 0 outside the box around the mask and two voxels more.
     phase_offset : ndarray of float32, shape (I, J, K)
-        rad, within ±π; 0 far outside the mask.
+        rad, within ±π; 0 outside that box.
 
     Raises
     ------
     InputError
         If there is one echo only, or the arrays do not belong together.
     """
+    from ._kernels import add_echo_products, subtract_offset
+
     check_echoes(phase, magnitude, echo_times_s, mask)
-    if len(echo_times_s) < 2:
-        raise InputError("echo times", f"{len(echo_times_s)} echo", "at least two to find the phase offset",
-                         "Leave the offset correction out for a single echo.")  # fmt: skip
-    first, second = phase[..., 0], phase[..., 1]
-    spacing_s = echo_times_s[1] - echo_times_s[0]
-    difference = unwrap(
-        wrap(np.asarray(second - first, dtype=np.float32))[..., None],
-        np.sqrt(magnitude[..., 0] * magnitude[..., 1])[..., None],
-        (spacing_s,),
-        mask,
-        RomeoOptions(correct_global=True),
-        report.span(0.0, 0.6),
-    )[..., 0]
-    difference += np.float32(2 * np.pi * _turns(magnitude, phase, difference, echo_times_s, mask))
+    check_two_echoes(echo_times_s)
+    box = bounding_box(mask, _MARGIN)
+    boxed = np.asarray(phase[box], np.float32)
+    amplitude, inside = np.asarray(magnitude[box], np.float32), mask[box]
+    product = np.zeros(inside.shape, np.complex64)
+    in_slabs(add_echo_products, inside.shape[0], amplitude, boxed, 0, 1, product)
+    difference = unwrap_products(product, inside, echo_times_s[1] - echo_times_s[0], report.span(0.0, 0.6))
+    difference += np.float32(TWO_PI * _turns(amplitude, boxed, difference, echo_times_s, inside))
     report("phase offset", 0.6, "smooth")
-    offset = first - np.float32(echo_times_s[0] / spacing_s) * difference
-    sigma_voxels = [sigma / size for sigma, size in zip(options.sigma_mm, voxel_size_mm, strict=True)]
-    offset = smooth_phase(offset, mask & np.isfinite(offset), sigma_voxels)
-    corrected = wrap(np.asarray(phase - offset[..., None], dtype=np.float32))
+    corrected, offset = np.zeros(phase.shape, np.float32), np.zeros(mask.shape, np.float32)
+    offset[box] = smooth_phase(
+        boxed[..., 0] - np.float32(extrapolation(echo_times_s)) * difference,
+        inside, sigma_voxels(options.sigma_mm, voxel_size_mm),
+    )  # fmt: skip
+    scales = np.ones(len(echo_times_s), np.float32)
+    in_slabs(subtract_offset, inside.shape[0], boxed, offset[box], scales, corrected[box])
     report("phase offset", 1.0)
     return corrected, offset
 
 
+def check_two_echoes(echo_times_s: Sequence[float]) -> None:
+    """Raise an InputError for a single echo."""
+    if len(echo_times_s) < 2:
+        raise InputError("echo times", f"{len(echo_times_s)} echo", "at least two to find the phase offset",
+                         "Leave the offset correction out for a single echo.")  # fmt: skip
+
+
+def extrapolation(echo_times_s: Sequence[float]) -> float:
+    """TE₁/(TE₂ − TE₁), by which the phase difference is carried to the first echo."""
+    return echo_times_s[0] / (echo_times_s[1] - echo_times_s[0])
+
+
+def sigma_voxels(sigma_mm: Sequence[float], voxel_size_mm: Sequence[float]) -> list[float]:
+    """Standard deviation along i, j, k from mm to voxels."""
+    return [sigma / size for sigma, size in zip(sigma_mm, voxel_size_mm, strict=True)]
+
+
+def unwrap_products(product: Array, mask: Array, spacing_s: float, report: Reporter) -> Array:
+    """Unwrapped angle (rad) of Hermitian products of two echoes, its median near zero; 0 outside the mask."""
+    from ._kernels import polar
+
+    amplitude, angle = np.empty(mask.shape, np.float32), np.empty(mask.shape, np.float32)
+    in_slabs(polar, mask.shape[0], product, amplitude, angle)
+    options = RomeoOptions(correct_global=True)
+    return unwrap(angle[..., None], amplitude[..., None], (spacing_s,), mask, options, report)[..., 0]
+
+
 def _turns(magnitude: Array, phase: Array, difference: Array, echo_times_s: Sequence[float], mask: Array) -> int:
-    """Turns to add to the phase difference so that the later echoes lie on the line of the first two."""
+    """Turns to add to the phase difference so that the later echoes lie on the line of the first two.
+
+    With z = Σ m exp(i(φₑ − φ₁ − r Δ)), echo e at r spacings after the first agrees with t more turns
+    in the difference Δ as far as Re(z exp(−2πi r t)) is large.
+    """
     spacing_s = echo_times_s[1] - echo_times_s[0]
     ratios = [(time - echo_times_s[0]) / spacing_s for time in echo_times_s]
     uneven = [echo for echo, ratio in enumerate(ratios) if abs(ratio - round(ratio)) > _EVEN]
     if not uneven:
         return 0
-    first, slope = phase[..., 0][mask], difference[mask]
+    sums = []
+    for echo in uneven:
+        misfit = (phase[..., echo] - phase[..., 0] - np.float32(ratios[echo]) * difference)[mask]
+        sums.append(np.nansum(magnitude[..., echo][mask] * np.exp(1j * misfit), dtype=np.complex128))
 
     def agreement(turns: int) -> float:
-        expected = [first + np.float32(ratios[echo]) * (slope + np.float32(2 * np.pi * turns)) for echo in uneven]
-        return sum(
-            float(np.vdot(magnitude[..., echo][mask], np.cos(phase[..., echo][mask] - line)))
-            for echo, line in zip(uneven, expected, strict=True)
-        )
+        return sum((z * np.exp(-1j * TWO_PI * ratios[e] * turns)).real for e, z in zip(uneven, sums, strict=True))
 
     return max(sorted(range(-_MOST_TURNS, _MOST_TURNS + 1), key=abs), key=agreement)
-
-
-def smooth_phase(phase: Array, mask: Array, sigma_voxels: Sequence[float]) -> Array:
-    """Angle of the Gaussian-smoothed exp(i ``phase``), taken from inside the mask.
-
-    Parameters
-    ----------
-    phase : ndarray, shape (I, J, K)
-        rad; wraps do not matter.
-    mask : ndarray of bool, shape (I, J, K)
-        Voxels that count.
-    sigma_voxels : sequence of float
-        Standard deviation along i, j, k, voxels.
-
-    Returns
-    -------
-    ndarray of float32, shape (I, J, K)
-        rad, within ±π; continued outside the mask as far as the Gaussian reaches, 0 beyond.
-    """
-    from scipy.ndimage import gaussian_filter
-
-    angle = np.where(mask, phase, 0).astype(np.float32)
-    parts = (np.cos(angle) * mask, np.sin(angle) * mask)
-    real, imaginary = (gaussian_filter(part, sigma_voxels, mode="constant", truncate=3.0) for part in parts)
-    return np.arctan2(imaginary, real)

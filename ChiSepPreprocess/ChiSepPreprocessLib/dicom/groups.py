@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from .stack import Stack
 #: Echo times closer than this belong to the same echo.
 ECHO_TIME_TOLERANCE_S = 1e-5
 
+#: Stands for the name of a coil where the images of all coils are combined.
+COMBINED = ""
+
 #: Centre frequencies within a scan may differ by this share.
 FREQUENCY_TOLERANCE = 1e-4
 
@@ -27,9 +31,26 @@ class Group:
 
     stacks: tuple[Stack, ...]
 
-    def of(self, component: Component) -> list[Stack]:
-        """Volumes of a component, in the order of their echoes."""
-        return sorted((s for s in self.stacks if s.header.component == component), key=lambda s: s.echo_order)
+    @cached_property
+    def coils(self) -> tuple[str, ...]:
+        """Names of the receive coils if the images of several lie apart, else one name that means all."""
+        combined = {s.header.component for s in self.stacks if not s.header.coil}
+        if {Component.MAGNITUDE, Component.PHASE} <= combined:
+            return (COMBINED,)
+        echoes = Counter((s.header.component, s.echo_order) for s in self.stacks)
+        names = {s.header.coil for s in self.stacks} - {""}
+        apart = len(names) > 1 and max(echoes.values()) > 1
+        return tuple(sorted(names, key=lambda name: (len(name), name))) if apart else (COMBINED,)
+
+    def of(self, component: Component, coil: str | None = None) -> list[Stack]:
+        """Volumes of a component, in the order of their echoes; of uncombined images those of one coil."""
+        name = self.coils[0] if coil is None else coil
+        chosen = [s for s in self.stacks if s.header.component == component]
+        if name == COMBINED:
+            chosen = [s for s in chosen if not s.header.coil] or chosen
+        else:
+            chosen = [s for s in chosen if s.header.coil == name]
+        return sorted(chosen, key=lambda s: s.echo_order)
 
     @property
     def role(self) -> Role:
@@ -170,8 +191,17 @@ def check_echoes(stacks: Sequence[Stack], what: str) -> None:
                          "Slices are missing, or echoes of different scans are mixed.")  # fmt: skip
 
 
-def read_echoes(stacks: Sequence[Stack], report: Reporter) -> tuple[Array, Grid]:
+def read_echoes(stacks: Sequence[Stack], report: Reporter, out: Array | None = None) -> tuple[Array, Grid]:
     """Read the echoes of one component.
+
+    Parameters
+    ----------
+    stacks : sequence of Stack
+        One for each echo (and coil).
+    report : Reporter
+        Progress.
+    out : ndarray, shape (I, J, K, E), optional
+        Takes the values.
 
     Returns
     -------
@@ -186,11 +216,13 @@ def read_echoes(stacks: Sequence[Stack], report: Reporter) -> tuple[Array, Grid]
         If the grids differ or a file cannot be read.
     """
     grid = stacks[0].grid()
-    values = np.empty((*grid.shape, len(stacks)), dtype=np.float32)
-    for echo, stack in enumerate(stacks):
-        report("load", echo / len(stacks), f"{stack.header.component} of echo {echo + 1}")
-        check_same_grid(stack.grid(), grid, f"{stack.header.component} of echo {echo + 1}")
-        values[..., echo] = stack.read()
+    component = stacks[0].header.component
+    for echo, stack in enumerate(stacks, 1):
+        check_same_grid(stack.grid(), grid, f"{component} of echo {echo}")
+    values = np.empty((*grid.shape, len(stacks)), dtype=np.float32) if out is None else out
+    for echo, volume in enumerate(stacks[0].read_all(stacks)):
+        report("load", echo / len(stacks), f"{component} of echo {echo + 1}")
+        values[..., echo] = volume
     return values, grid
 
 

@@ -3,76 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ..quantities import mhz_to_hz, ms_to_s
-from .roles import SequenceFacts, component_of, role_of, vendor_of
-from .stack import Header
+from .roles import Component, SequenceFacts, Vendor, component_of, not_plain_phase, role_of, vendor_of
+from .stack import Header, plain_version
+from .tags import Tag, Values, real, reals, text, texts, whole
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-Values = Mapping[int, Any]
-
-
-class Tag(IntEnum):
-    """The header elements that are read, and no others: no name, no birth date."""
-
-    IMAGE_TYPE = 0x00080008
-    COMPLEX_COMPONENT = 0x00089208
-    FRAME_TYPE = 0x00089007
-    MANUFACTURER = 0x00080070
-    MODALITY = 0x00080060
-    PATIENT_ID = 0x00100020
-    SCANNING_SEQUENCE = 0x00180020
-    SEQUENCE_NAME = 0x00180024
-    PULSE_SEQUENCE_NAME = 0x00189005
-    ECHO_PULSE_SEQUENCE = 0x00189008
-    INVERSION_RECOVERY = 0x00189009
-    ECHO_PLANAR = 0x00189018
-    REPETITION_TIME = 0x00180080
-    ECHO_TIME = 0x00180081
-    INVERSION_TIME = 0x00180082
-    EFFECTIVE_ECHO_TIME = 0x00189082
-    INVERSION_TIMES = 0x00189079
-    IMAGING_FREQUENCY = 0x00180084
-    TRANSMITTER_FREQUENCY = 0x00189098
-    ECHO_NUMBERS = 0x00180086
-    FIELD_STRENGTH = 0x00180087
-    ECHO_TRAIN_LENGTH = 0x00180091
-    RF_ECHO_TRAIN_LENGTH = 0x00189240
-    SLICE_THICKNESS = 0x00180050
-    SLICE_SPACING = 0x00180088
-    STUDY_UID = 0x0020000D
-    SERIES_UID = 0x0020000E
-    FRAME_OF_REFERENCE = 0x00200052
-    POSITION = 0x00200032
-    ORIENTATION = 0x00200037
-    FRAME_COUNT = 0x00280008
-    ROWS = 0x00280010
-    COLUMNS = 0x00280011
-    PIXEL_SPACING = 0x00280030
-    SAMPLES = 0x00280002
-    INTERCEPT = 0x00281052
-    SLOPE = 0x00281053
-    RESCALE_TYPE = 0x00281054
-    GE_IMAGE_TYPE = 0x0043102F
-    PHILIPS_IMAGE_TYPE = 0x20051011
-    PHILIPS_SCALE_SLOPE = 0x2005100E
-    SHARED_GROUPS = 0x52009229
-    FRAME_GROUPS = 0x52009230
-
 
 #: Classic and enhanced MR images.
 _MR_IMAGE_STORAGE = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1")
+
+
+@dataclass(frozen=True)
+class PlainPixels:
+    """Stored values of all images of a file, one after the other.
+
+    Parameters
+    ----------
+    offset : int
+        First byte in the file.
+    dtype : str
+        Type of a value, as NumPy calls it.
+    """
+
+    offset: int
+    dtype: str
 
 
 @dataclass(frozen=True)
@@ -95,8 +62,10 @@ class Frame:
         Between rows, between columns.
     thickness_mm : float
         Between slices where one slice alone cannot tell.
-    compressed : bool
-        Whether the transfer syntax needs a decoder.
+    transfer_syntax : str
+        UID of how pixels are stored; empty without a preamble.
+    plain : PlainPixels or None
+        Where the stored values lie if they stand in the file as numbers.
     """
 
     path: Path
@@ -107,7 +76,8 @@ class Frame:
     orientation: np.ndarray
     spacing_mm: tuple[float, float]
     thickness_mm: float
-    compressed: bool
+    transfer_syntax: str = ""
+    plain: PlainPixels | None = None
 
 
 class DamagedFileError(Exception):
@@ -135,8 +105,10 @@ def read_frames(path: Path) -> list[Frame]:
         # pydicom's warnings quote element values: patient data must not reach a log.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(Tag), force=True)
-            return list(_frames(path, dataset))
+            with path.open("rb") as file:
+                dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(Tag), force=True)
+                plain = _plain_pixels(file, dataset)
+            return list(_frames(path, dataset, plain))
     except Exception as error:
         raise DamagedFileError from error
 
@@ -150,7 +122,24 @@ def _begins_as_dicom(path: Path) -> bool:
         raise DamagedFileError from error
 
 
-def _frames(path: Path, dataset: Dataset) -> Iterator[Frame]:
+#: Implicit and explicit little endian, and no statement at all.
+_PLAIN_SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", None)
+
+
+def _plain_pixels(file: BinaryIO, dataset: Dataset) -> PlainPixels | None:
+    """Where pixels lie in a file that was read up to them; ``None`` if they need a decoder."""
+    bits, stored = dataset.get("BitsAllocated"), dataset.get("BitsStored")
+    signed = bool(dataset.get("PixelRepresentation"))
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    start = file.read(12)  # tag; then a length of 4 bytes, or type, 2 empty bytes and the length
+    is_integer = start[:4] == b"\xe0\x7f\x10\x00" and bits in (8, 16) and not (signed and stored != bits)
+    if syntax not in _PLAIN_SYNTAXES or not is_integer:
+        return None
+    implicit = start[4:6] not in (b"OW", b"OB")
+    return PlainPixels(file.tell() - (4 if implicit else 0), f"<{'i' if signed else 'u'}{bits // 8}")
+
+
+def _frames(path: Path, dataset: Dataset, plain: PlainPixels | None) -> Iterator[Frame]:
     top = {int(element.tag): element.value for element in dataset if element.VR != "SQ"}
     if Tag.ROWS not in top:
         if dataset.file_meta.get("MediaStorageSOPClassUID") in _MR_IMAGE_STORAGE:
@@ -158,13 +147,24 @@ def _frames(path: Path, dataset: Dataset) -> Iterator[Frame]:
         return
     if str(top.get(Tag.MODALITY, "MR")) != "MR" or int(top.get(Tag.SAMPLES, 1)) != 1:
         return
-    syntax = dataset.file_meta.get("TransferSyntaxUID")  # none without a preamble, and then nothing is compressed
-    compressed = bool(syntax and syntax.is_encapsulated)
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
     shared = _flatten(dataset.get(Tag.SHARED_GROUPS))
     groups = dataset[Tag.FRAME_GROUPS].value if Tag.FRAME_GROUPS in dataset else None
+    top.update(_first_item(dataset.get(Tag.REAL_WORLD_MAPPING)))
     for index in range(int(top.get(Tag.FRAME_COUNT) or 1)):
         own = _flatten_item(groups[index]) if groups else {}
-        yield _frame(path, index, ChainMap(own, shared, top), compressed)
+        yield replace(
+            _frame(path, index, ChainMap(own, shared, top), bool(groups)), transfer_syntax=syntax, plain=plain
+        )
+
+
+def _first_item(sequence: Any) -> dict[int, Any]:
+    """Elements of a sequence's first item."""
+    return _elements(sequence.value[0]) if sequence is not None and len(sequence.value) else {}
+
+
+def _elements(item: Dataset) -> dict[int, Any]:
+    return {int(element.tag): element.value for element in item}
 
 
 def _flatten(sequence: Any) -> dict[int, Any]:
@@ -175,108 +175,130 @@ def _flatten_item(groups: Dataset) -> dict[int, Any]:
     """Elements of all functional groups of one item; standard ones win over private ones."""
     found: dict[int, Any] = {}
     for macro in groups:
-        if macro.VR == "SQ" and len(macro.value):
-            for element in macro.value[0]:
-                found.setdefault(int(element.tag), element.value)
+        if macro.VR == "SQ":
+            elements = _first_item(macro)
+            if macro.tag.is_private:  # Philips repeats the component there, and not always the right one
+                elements.pop(Tag.COMPLEX_COMPONENT, None)
+            found = {**elements, **found}
     return found
 
 
-def _frame(path: Path, index: int, values: Values, compressed: bool) -> Frame:
-    row_mm, column_mm = _reals(values, Tag.PIXEL_SPACING, 2)
+def _frame(path: Path, index: int, values: Values, enhanced: bool) -> Frame:
+    row_mm, column_mm = reals(values, Tag.PIXEL_SPACING, 2)
     return Frame(
         path=path,
         index=index,
-        header=_header(values),
+        header=_header(values, enhanced),
         shape=(int(values[Tag.COLUMNS]), int(values[Tag.ROWS])),
-        position=np.array(_reals(values, Tag.POSITION, 3)),
-        orientation=np.array(_reals(values, Tag.ORIENTATION, 6)),
+        position=np.array(reals(values, Tag.POSITION, 3)),
+        orientation=np.array(reals(values, Tag.ORIENTATION, 6)),
         spacing_mm=(row_mm, column_mm),
-        thickness_mm=_real(values, Tag.SLICE_SPACING) or _real(values, Tag.SLICE_THICKNESS) or np.nan,
-        compressed=compressed,
+        thickness_mm=real(values, Tag.SLICE_SPACING) or real(values, Tag.SLICE_THICKNESS) or np.nan,
     )
 
 
-def _header(values: Values) -> Header:
+def _header(values: Values, enhanced: bool) -> Header:
     facts = _sequence_facts(values)
-    component = component_of(
-        facts.image_type,
-        _text(values, Tag.COMPLEX_COMPONENT),
-        _text(values, Tag.PHILIPS_IMAGE_TYPE),
-        _ge_number(values),
-    )
-    slope, intercept = _real(values, Tag.SLOPE), _real(values, Tag.INTERCEPT)
-    scale_slope = _real(values, Tag.PHILIPS_SCALE_SLOPE)
-    echo_ms, repetition_ms = _real(values, Tag.EFFECTIVE_ECHO_TIME, Tag.ECHO_TIME), _real(values, Tag.REPETITION_TIME)
-    frequency_mhz = _real(values, Tag.TRANSMITTER_FREQUENCY, Tag.IMAGING_FREQUENCY)
+    scaling = _scaling(values)
+    vendor = vendor_of(text(values, Tag.MANUFACTURER))
+    software = plain_version(text(values, Tag.SOFTWARE))
+    echo_ms, repetition_ms = real(values, Tag.EFFECTIVE_ECHO_TIME, Tag.ECHO_TIME), real(values, Tag.REPETITION_TIME)
+    frequency_mhz = real(values, Tag.TRANSMITTER_FREQUENCY, Tag.IMAGING_FREQUENCY)
     return Header(
         role=role_of(facts),
-        component=component,
+        component=_component(values, facts, scaling["rescale_type"]),
         facts=facts,
         echo_time_s=round(ms_to_s(echo_ms), 9) if echo_ms else None,
         repetition_time_s=ms_to_s(repetition_ms) if repetition_ms else None,
-        echo_number=int(_real(values, Tag.ECHO_NUMBERS) or 0),
-        field_strength_t=_real(values, Tag.FIELD_STRENGTH) or None,
+        echo_number=int(real(values, Tag.ECHO_NUMBERS) or _siemens_dimension(values, 1) or 0),
+        field_strength_t=real(values, Tag.FIELD_STRENGTH) or None,
         imaging_frequency_hz=mhz_to_hz(frequency_mhz) if frequency_mhz else None,
-        vendor=vendor_of(_text(values, Tag.MANUFACTURER)),
-        rescale_type=_text(values, Tag.RESCALE_TYPE).lower(),
-        rescale=None if slope is None else (slope, intercept or 0.0),
-        precise_divisor=slope * scale_slope if slope and scale_slope else None,
-        series=_text(values, Tag.SERIES_UID),
-        study=_text(values, Tag.STUDY_UID),
-        frame_of_reference=_text(values, Tag.FRAME_OF_REFERENCE),
-        patient=hashlib.sha256(_text(values, Tag.PATIENT_ID).encode()).hexdigest(),
+        vendor=vendor,
+        **scaling,
+        unsigned_bits=None if real(values, Tag.IS_SIGNED) else whole(values, Tag.BITS_STORED),
+        coil=_coil(values),
+        export=_export(enhanced, vendor, software),
+        software=software,
+        series=text(values, Tag.SERIES_UID),
+        study=text(values, Tag.STUDY_UID),
+        frame_of_reference=text(values, Tag.FRAME_OF_REFERENCE),
+        patient=hashlib.sha256(text(values, Tag.PATIENT_ID).encode()).hexdigest(),
     )
+
+
+def _component(values: Values, facts: SequenceFacts, unit: str) -> Component:
+    told = component_of(
+        facts.image_type,
+        text(values, Tag.COMPLEX_COMPONENT),
+        text(values, Tag.PHILIPS_IMAGE_TYPE),
+        whole(values, Tag.GE_IMAGE_TYPE),
+    )
+    return not_plain_phase(told, facts.name, unit)
+
+
+def _scaling(values: Values) -> dict[str, Any]:
+    """How stored values become physical ones: Philips' precise values, the real-world mapping, or the rescale."""
+    slope, intercept = real(values, Tag.SLOPE), real(values, Tag.INTERCEPT)
+    scale_slope = real(values, Tag.PHILIPS_SCALE_SLOPE)
+    unit = text(values, Tag.RESCALE_TYPE).lower()
+    world = real(values, Tag.REAL_WORLD_SLOPE)
+    codes = values.get(Tag.UNIT_CODES)
+    world_unit = text(_elements(codes[0]), Tag.CODE_VALUE).lower() if codes else ""
+    if world and not scale_slope:
+        offset = real(values, Tag.REAL_WORLD_INTERCEPT) or 0.0
+        named = unit if world_unit in ("", "1", "no units") else world_unit
+        return {"rescale": (world, offset), "rescale_type": named, "is_real_world": True, "precise_divisor": None}
+    return {
+        "rescale": None if slope is None else (slope, intercept or 0.0),
+        "rescale_type": "hz" if world_unit == "hz" else unit,
+        "is_real_world": False,
+        "precise_divisor": slope * scale_slope if slope and scale_slope else None,
+    }
+
+
+#: Siemens' counters of an image, coil_echo_phase_set_…; the coil is X where coils are combined.
+_CSA_DIMENSIONS = re.compile(rb"ICE_Dims\0.{0,160}?((?:X|\d+)(?:_\d+){5,})", re.DOTALL)
+
+
+def _siemens_dimension(values: Values, place: int) -> int | None:
+    """One of Siemens' counters, which newer systems have in an element of its own; older ones in a binary header."""
+    found = text(values, Tag.SIEMENS_DIMENSIONS)
+    block = values.get(Tag.SIEMENS_CSA)
+    if not found and isinstance(block, bytes) and (match := _CSA_DIMENSIONS.search(block)):
+        found = match[1].decode("ascii")
+    counters = found.split("_")
+    return int(counters[place]) if len(counters) > place and counters[place].isdigit() else None
+
+
+def _coil(values: Values) -> str:
+    """Name of the one coil of an uncombined image, or empty; the names of several coils in one are not kept."""
+    counter = _siemens_dimension(values, 0)
+    if counter is not None:
+        return str(counter)
+    used = [item for item in values.get(Tag.MULTI_COIL) or () if text(_elements(item), Tag.COIL_USED) != "NO"]
+    if len(used) == 1:
+        return text(_elements(used[0]), Tag.COIL_ELEMENT)
+    name = text(values, Tag.SIEMENS_COIL) or text(values, Tag.UNITED_IMAGING_COIL)
+    return name if re.fullmatch(r"[A-Za-z]+ ?\d+", name) else ""
+
+
+def _export(enhanced: bool, vendor: Vendor, software: str) -> str:
+    if enhanced:
+        return "enhanced"
+    return "interoperability" if vendor == Vendor.SIEMENS and re.search(r"\bXA\d", software) else "classic"
 
 
 def _sequence_facts(values: Values) -> SequenceFacts:
-    scanning = set(_texts(values, Tag.SCANNING_SEQUENCE))
+    scanning = set(texts(values, Tag.SCANNING_SEQUENCE))
     # Enhanced headers spell out what classic ones abbreviate.
-    scanning |= {"GRADIENT": {"GR"}, "SPIN": {"SE"}, "BOTH": {"EP"}}.get(_text(values, Tag.ECHO_PULSE_SEQUENCE), set())
-    scanning |= {"IR"} if _text(values, Tag.INVERSION_RECOVERY) == "YES" else set()
-    scanning |= {"EP"} if _text(values, Tag.ECHO_PLANAR) == "YES" else set()
-    inversion_ms = _real(values, Tag.INVERSION_TIMES, Tag.INVERSION_TIME)
+    scanning |= {"GRADIENT": {"GR"}, "SPIN": {"SE"}, "BOTH": {"EP"}}.get(text(values, Tag.ECHO_PULSE_SEQUENCE), set())
+    scanning |= {"IR"} if text(values, Tag.INVERSION_RECOVERY) == "YES" else set()
+    scanning |= {"EP"} if text(values, Tag.ECHO_PLANAR) == "YES" else set()
+    inversion_ms = real(values, Tag.INVERSION_TIMES, Tag.INVERSION_TIME)
     return SequenceFacts(
         scanning=frozenset(scanning - {""}),
-        image_type=(*_texts(values, Tag.IMAGE_TYPE)[2:], *_texts(values, Tag.FRAME_TYPE)[2:]),
-        name=f"{_text(values, Tag.SEQUENCE_NAME)} {_text(values, Tag.PULSE_SEQUENCE_NAME)}".strip(),
+        image_type=(*texts(values, Tag.FRAME_TYPE)[2:], *texts(values, Tag.IMAGE_TYPE)[2:]),
+        name=f"{text(values, Tag.SEQUENCE_NAME)} {text(values, Tag.PULSE_SEQUENCE_NAME)}".strip(),
         inversion_time_s=ms_to_s(inversion_ms) if inversion_ms else None,
-        echo_train_length=int(_real(values, Tag.RF_ECHO_TRAIN_LENGTH, Tag.ECHO_TRAIN_LENGTH) or 0),
+        echo_train_length=int(real(values, Tag.RF_ECHO_TRAIN_LENGTH, Tag.ECHO_TRAIN_LENGTH) or 0),
     )
-
-
-def _texts(values: Values, tag: int) -> tuple[str, ...]:
-    value = values.get(tag)
-    if value is None:
-        return ()
-    several = [value] if isinstance(value, str | bytes) or not hasattr(value, "__iter__") else list(value)
-    return tuple((one.decode("latin-1") if isinstance(one, bytes) else str(one)).strip(" \0") for one in several)
-
-
-def _text(values: Values, tag: int) -> str:
-    return next(iter(_texts(values, tag)), "")
-
-
-def _real(values: Values, *tags: int) -> float | None:
-    """First value of the first of the tags that has one."""
-    for tag in tags:
-        value = values.get(tag)
-        if isinstance(value, bytes) and len(value) >= 4:  # private float in an implicit transfer syntax
-            return float(np.frombuffer(value[:4], "<f4")[0])
-        first = _text(values, tag)
-        if first:
-            return float(first)
-    return None
-
-
-def _reals(values: Values, tag: int, count: int) -> tuple[float, ...]:
-    texts = _texts(values, tag)
-    return tuple(float(text) for text in texts) if len(texts) == count else (np.nan,) * count
-
-
-def _ge_number(values: Values) -> int | None:
-    """GE's image type: a short, as raw bytes in an implicit transfer syntax."""
-    value = values.get(Tag.GE_IMAGE_TYPE)
-    if isinstance(value, bytes):
-        return int.from_bytes(value[:2], "little")
-    text = _text(values, Tag.GE_IMAGE_TYPE)
-    return int(text) if text.lstrip("-").isdigit() else None

@@ -1,8 +1,10 @@
-"""Pixel values of DICOM volumes."""
+"""Pixel values of DICOM volumes, one image at a time."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +16,16 @@ from .headers import Frame
 from .roles import Component
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
     from .series import DicomStack
 
+#: Implicit, explicit, deflated, big endian and run lengths: exact without another program, to which the rest is left.
+_DECODED_HERE = frozenset({"", *(f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2", ".5"))})
+
 #: What pydicom needs to turn bytes to numbers.
-_PIXEL_TAGS = ["SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
-               "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "FloatPixelData"]  # fmt: skip
+_PIXEL_TAGS: list[str | int] = [
+    "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
+    "HighBit", "PixelRepresentation", "PixelData", "FloatPixelData",
+]  # fmt: skip
 
 
 def read_frames_values(stack: DicomStack) -> Array:
@@ -35,55 +40,60 @@ def read_frames_values(stack: DicomStack) -> Array:
     InputError
         If a file is truncated or cannot be decoded.
     """
-    if any(frame.compressed for frame in stack.frames):
-        from .decoder import decode
-
-        rescaled = decode(stack)
-    else:
-        rescaled = _read_uncompressed(stack.frames)
+    values = _read_images(stack.frames)
     if stack.header.component != Component.PHASE:
-        rescaled /= np.array([frame.header.precise_divisor or 1.0 for frame in stack.frames], dtype=np.float32)
-    return rescaled
+        values /= np.array([frame.header.precise_divisor or 1.0 for frame in stack.frames], dtype=np.float32)
+    return values
 
 
-def _read_uncompressed(frames: tuple[Frame, ...]) -> Array:
+def _read_images(frames: tuple[Frame, ...]) -> Array:
     columns, rows = frames[0].shape
     slices = np.empty((len(frames), rows, columns), dtype=np.float32)
-    file, images = Path(), np.empty(0)
-    for k, frame in enumerate(frames):
-        if frame.path != file:
-            file, images = frame.path, _read_images(frame.path)
-        slope, intercept = frame.header.rescale or (1.0, 0.0)
-        slices[k] = images[frame.index] * slope + intercept
+    # In the order of the files, so that each is opened once and read forwards.
+    places = sorted(range(len(frames)), key=lambda k: (str(frames[k].path), frames[k].index))
+    for k, image in zip(places, _stored([frames[k] for k in places]), strict=True):
+        slope, intercept = frames[k].header.rescale or (1.0, 0.0)
+        slices[k] = image * slope + intercept
     return slices.transpose(2, 1, 0)
 
 
-def _read_images(path: Path) -> Array:
-    """Stored values of a file, float64, shape (frame, row, column)."""
-    import pydicom
+def _stored(frames: Sequence[Frame]) -> Iterator[Array]:
+    """Stored values of images, each (row, column); those that dcm2niix decodes are unpacked together."""
+    if any(frame.plain is None and frame.transfer_syntax not in _DECODED_HERE for frame in frames):
+        from .decoder import decode
+
+        yield from decode(frames)
+        return
+    for path, of_file in groupby(frames, key=lambda frame: frame.path):
+        images = list(of_file)
+        yield from _numbers(path, images) if images[0].plain else _unpacked(path, [one.index for one in images])
+
+
+def _numbers(path: Path, frames: Sequence[Frame]) -> Iterator[Array]:
+    """Images that stand in the file as numbers."""
+    plain, (columns, rows) = frames[0].plain, frames[0].shape
+    assert plain is not None
+    size = rows * columns * np.dtype(plain.dtype).itemsize
+    with path.open("rb") as file:
+        for frame in frames:
+            file.seek(plain.offset + frame.index * size)
+            content = file.read(size)
+            if len(content) < size:
+                raise _damaged(f"a truncated image with {len(content)} of {size} bytes")
+            yield np.frombuffer(content, plain.dtype).reshape(rows, columns)
+
+
+def _unpacked(path: Path, indices: list[int]) -> Iterator[Array]:
+    """Images that pydicom decodes: run lengths, big endian, deflated or real numbers."""
+    from pydicom import dcmread
+    from pydicom.pixels import iter_pixels
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset = pydicom.dcmread(path, specific_tags=_PIXEL_TAGS, force=True)
-            if "TransferSyntaxUID" not in dataset.file_meta:  # a data set without preamble: the standard's default
-                dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-            _check_whole(dataset)
-            images = dataset.pixel_array
-        except InputError:
-            raise
+            yield from iter_pixels(dcmread(path, specific_tags=_PIXEL_TAGS), indices=indices)
         except Exception as error:
-            raise _damaged("an image that cannot be decoded") from error
-    return np.asarray(images, dtype=np.float64).reshape(-1, dataset.Rows, dataset.Columns)
-
-
-def _check_whole(dataset: Dataset) -> None:
-    """Refuse images whose file ends before its pixels do."""
-    data = dataset.get("PixelData", dataset.get("FloatPixelData", b""))
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    needed = frames * dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
-    if len(data) < needed:
-        raise _damaged(f"a truncated image with {len(data)} of {needed} bytes")
+            raise _damaged("a truncated image, or one that cannot be decoded") from error
 
 
 def _damaged(got: str) -> InputError:

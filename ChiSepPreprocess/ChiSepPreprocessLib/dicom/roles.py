@@ -28,16 +28,20 @@ class Component(StrEnum):
     PHASE = "phase"
     REAL = "real"
     IMAGINARY = "imaginary"
+    PHASE_DIFFERENCE = "phase difference"
+    FIELD_MAP = "field map"
     OTHER = "other"
     UNKNOWN = "unknown"
 
 
 class Vendor(StrEnum):
-    """Manufacturers whose phase conventions are known."""
+    """Manufacturers whose headers are understood."""
 
     SIEMENS = "Siemens"
     PHILIPS = "Philips"
     GE = "GE"
+    CANON = "Canon"
+    UNITED_IMAGING = "United Imaging"
     UNKNOWN = "unknown"
 
 
@@ -67,17 +71,35 @@ class SequenceFacts:
 
 
 #: ImageType values of images made from others: projections, weighted products, reformats.
-_DERIVED = {"MNIP", "MINIP", "MIP", "SWI", "ADC", "MPR", "PROJECTION IMAGE", "SCREEN SAVE", "B0", "SUBTRACTION"}
+_DERIVED = {"MNIP", "MINIP", "MIP", "SWI", "ADC", "MPR", "PROJECTION IMAGE", "SCREEN SAVE", "SUBTRACTION"}
 
-_LETTERS = {"M": Component.MAGNITUDE, "P": Component.PHASE, "R": Component.REAL, "I": Component.IMAGINARY}
+#: ImageType values of images with many slices tiled into one: Siemens, United Imaging.
+TILED = frozenset({"MOSAIC", "VFRAME"})
+
 _WORDS = {
+    "M": Component.MAGNITUDE,
     "MAGNITUDE": Component.MAGNITUDE,
+    "P": Component.PHASE,
     "PHASE": Component.PHASE,
     "PHASE MAP": Component.PHASE,
+    "R": Component.REAL,
     "REAL": Component.REAL,
+    "I": Component.IMAGINARY,
     "IMAGINARY": Component.IMAGINARY,
-    **_LETTERS,
 }
+
+#: ImageType values, without spaces and the like, of what is made from phase and cannot stand in for it.
+_MADE_FROM_PHASE = {
+    "B0": Component.FIELD_MAP,
+    "B0MAP": Component.FIELD_MAP,
+    "FIELDMAP": Component.FIELD_MAP,
+    "FIELDMAPHZ": Component.FIELD_MAP,
+    "PHASEDIFF": Component.PHASE_DIFFERENCE,
+    "PHASEDIFFERENCE": Component.PHASE_DIFFERENCE,
+}
+
+#: Siemens' name of the sequence that stores one phase difference of two echoes.
+_SIEMENS_FIELD_MAPPING = "*fm"
 _GE_NUMBERS = (Component.MAGNITUDE, Component.PHASE, Component.REAL, Component.IMAGINARY)
 
 
@@ -110,9 +132,9 @@ def component_of(
     Parameters
     ----------
     image_type : iterable of str
-        ImageType beyond its first two values.
+        ImageType beyond its first two values; of enhanced images the frame's before the file's.
     complex_component : str, optional
-        ComplexImageComponent (0008,9208).
+        ComplexImageComponent (0008,9208); ``MIXED`` tells nothing.
     philips : str, optional
         Philips' private image type (2005,1011).
     ge : int, optional
@@ -123,20 +145,55 @@ def component_of(
     Component
         Magnitude if nothing says otherwise, as DICOM images are by default.
     """
+    tokens = [token.upper() for token in image_type]
+    for token in (*tokens, philips.upper()):
+        if (made := _MADE_FROM_PHASE.get(token.translate(_NO_SEPARATORS))) is not None:
+            return made
     if complex_component.upper() in _WORDS:
         return _WORDS[complex_component.upper()]
     if philips:
         return _WORDS.get(philips.upper(), Component.OTHER)
     if ge is not None and 0 <= ge < len(_GE_NUMBERS):
         return _GE_NUMBERS[ge]
-    for token in image_type:
-        if token.upper() in _WORDS:
-            return _WORDS[token.upper()]
-    return Component.MAGNITUDE
+    return next((_WORDS[token] for token in tokens if token in _WORDS), Component.MAGNITUDE)
+
+
+_NO_SEPARATORS = str.maketrans("", "", " _-")
+
+
+def not_plain_phase(component: Component, sequence_name: str, unit: str) -> Component:
+    """Component, corrected where name or unit tell that it is no phase of an echo.
+
+    Parameters
+    ----------
+    component : Component
+        As :func:`component_of` has it.
+    sequence_name : str
+        Vendor's name of the sequence.
+    unit : str
+        Unit of the rescaled values, lower case.
+    """
+    if unit == "hz":
+        return Component.FIELD_MAP
+    if component == Component.PHASE and sequence_name.lower().startswith(_SIEMENS_FIELD_MAPPING):
+        return Component.PHASE_DIFFERENCE
+    return component
+
+
+#: Beginnings of Manufacturer (0008,0070).
+_VENDORS = {
+    "SIEMENS": Vendor.SIEMENS,
+    "PHILIPS": Vendor.PHILIPS,
+    "GE ": Vendor.GE,
+    "GENERAL ELEC": Vendor.GE,
+    "CANON": Vendor.CANON,
+    "TOSHIBA": Vendor.CANON,
+    "UIH ": Vendor.UNITED_IMAGING,
+    "UNITED IMAGING": Vendor.UNITED_IMAGING,
+}
 
 
 def vendor_of(manufacturer: str) -> Vendor:
     """Vendor from the free text of Manufacturer (0008,0070)."""
-    text = manufacturer.upper()
-    known = {"SIEMENS": Vendor.SIEMENS, "PHILIPS": Vendor.PHILIPS, "GE ": Vendor.GE, "GENERAL ELEC": Vendor.GE}
-    return next((vendor for start, vendor in known.items() if (text + " ").startswith(start)), Vendor.UNKNOWN)
+    text = manufacturer.upper() + " "
+    return next((vendor for start, vendor in _VENDORS.items() if text.startswith(start)), Vendor.UNKNOWN)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ..artifacts import Array, Grid
 from ..errors import InputError
 from .headers import Frame
+from .roles import TILED
 from .stack import Stack
 
 #: Slices may be off the even spacing by this share of it.
@@ -32,6 +34,10 @@ class DicomStack(Stack):
 
     def grid(self) -> Grid:
         """Grid from the positions of the slices."""
+        return self._grid
+
+    @cached_property
+    def _grid(self) -> Grid:
         return grid_of(self.frames)
 
     def read(self) -> Array:
@@ -49,7 +55,20 @@ def stacks_of(frames: Iterable[Frame]) -> list[DicomStack]:
         time = header.echo_time_s
         echo = header.echo_number if time is None else round(time, 6)
         groups[header.series, header.role, header.component, echo].append(frame)
-    return [DicomStack(group[0].header, tuple(sorted(group, key=_height))) for group in groups.values()]
+    volumes = (volume for group in groups.values() for volume in _by_coil(group))
+    return [DicomStack(volume[0].header, tuple(sorted(volume, key=_height))) for volume in volumes]
+
+
+def _by_coil(frames: list[Frame]) -> list[list[Frame]]:
+    """Images of one echo, apart for each coil if every place repeats once for each coil, else together."""
+    coils: dict[str, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        coils[frame.header.coil].append(frame)
+    if len(coils) == 1:
+        return [frames]
+    places = {round(_height(frame), 3) for frame in frames}
+    whole = all(len(images) == len(places) for images in coils.values())
+    return list(coils.values()) if whole else [frames]
 
 
 def _normal(frame: Frame) -> np.ndarray:
@@ -71,6 +90,7 @@ def grid_of(frames: tuple[Frame, ...]) -> Grid:
         If the slices differ in size or orientation, one is missing or doubled, or geometry is absent.
     """
     first = frames[0]
+    _check_not_tiled(first)
     _check_alike(frames)
     affine = np.eye(4)
     affine[:3, 0] = first.orientation[:3] * first.spacing_mm[1]
@@ -78,6 +98,15 @@ def grid_of(frames: tuple[Frame, ...]) -> Grid:
     affine[:3, 2] = _slice_step(frames)
     affine[:3, 3] = first.position
     return Grid((*first.shape, len(frames)), _LPS_TO_RAS @ affine)
+
+
+def _check_not_tiled(frame: Frame) -> None:
+    tiled = TILED & set(frame.header.facts.image_type)
+    if tiled:
+        raise InputError("DICOM series", f"{' and '.join(sorted(tiled))} images, which tile many slices into one",
+                         "one image for each slice, whose place its own header tells",
+                         "Export the series without tiling (Siemens: as enhanced DICOM, or mosaic switched off), or "
+                         "convert it with dcm2niix and give the NIfTI files with their sidecars.")  # fmt: skip
 
 
 def _check_alike(frames: tuple[Frame, ...]) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..artifacts import Array, Grid
 from .roles import Component, Role, SequenceFacts, Vendor
+
+#: Form of a file that this project wrote itself, in its own convention of signs and units.
+OWN_EXPORT = "this project"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +38,19 @@ class Header:
         Unit of the rescaled values, as the header calls it.
     rescale : tuple of float or None
         Slope and intercept from stored to rescaled values.
+    is_real_world : bool
+        Whether they are those of the real-world value mapping.
     precise_divisor : float or None
         Philips: rescaled values over this are in physical units (RS·SS).
+    unsigned_bits : int or None
+        Bits that an unsigned stored value has.
+    coil : str
+        Receive coil of an uncombined image.
+    export : str
+        Form of the file: classic, enhanced, interoperability (a classic copy of an enhanced image),
+        NIfTI, or :data:`OWN_EXPORT`.
+    software : str
+        Version of the scanner's software.
     series, study, frame_of_reference : str
         UIDs, for grouping only.
     patient : str
@@ -52,11 +68,21 @@ class Header:
     vendor: Vendor = Vendor.UNKNOWN
     rescale_type: str = ""
     rescale: tuple[float, float] | None = None
+    is_real_world: bool = False
     precise_divisor: float | None = None
+    unsigned_bits: int | None = None
+    coil: str = ""
+    export: str = ""
+    software: str = ""
     series: str = field(default="", repr=False)
     study: str = field(default="", repr=False)
     frame_of_reference: str = field(default="", repr=False)
     patient: str = field(default="", repr=False)
+
+
+def plain_version(text: str) -> str:
+    """Software version, kept to letters, digits and simple marks."""
+    return "".join(re.findall(r"[\w. -]", text, re.ASCII))[:40]
 
 
 @dataclass(frozen=True)
@@ -89,6 +115,10 @@ class Stack(ABC):
         InputError
             If the pixels cannot be read.
         """
+
+    def read_all(self, stacks: Sequence[Stack]) -> Iterator[Array]:
+        """Read volumes of the same kind as this one, in order; overridden where a file that holds many opens once."""
+        return (stack.read() for stack in stacks)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""One field from all echoes: weighted averages of unwrapped phase.
+"""One field from all echoes: weighted averages.
 
 Wu B, Li W, Avram AV, Gho SM, Liu C. "Fast and tissue-optimized mapping of magnetic susceptibility
 and T2* with multi-echo and multi-shot spirals". NeuroImage 59:297 (2012).
@@ -16,13 +16,14 @@ from ..artifacts import Array
 from ..errors import InputError
 from ..quantities import TWO_PI
 from ..unwrap.echoes import check_echoes
+from ..unwrap.slabs import in_slabs
 
 Weighting = Literal["wu2012", "magnitude"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CombineOptions:
-    """Options of :func:`combine_echoes`.
+    """Options of :func:`combine_echoes` and :func:`combine_fields`.
 
     Parameters
     ----------
@@ -37,6 +38,12 @@ class CombineOptions:
     weighting: Weighting = "magnitude"
     t2star_s: float = 0.040
 
+    def __post_init__(self) -> None:
+        if self.weighting not in get_args(Weighting):
+            raise InputError("echo weighting", self.weighting, f"one of {', '.join(get_args(Weighting))}")
+        if not self.t2star_s > 0:
+            raise InputError("T2* of the echo weighting", f"{self.t2star_s} s", "a positive time")
+
 
 @dataclass(frozen=True, eq=False)
 class FieldFit:
@@ -47,11 +54,15 @@ class FieldFit:
     field_hz : ndarray of float32, shape (I, J, K)
         Hz; above 0 where phase grows; 0 outside the mask.
     residual_rad : ndarray of float32, shape (I, J, K)
-        Root mean square over echoes of φ − 2π f TE, rad; 0 outside the mask.
+        Root mean square over echoes of the phase that the field leaves unexplained, rad; 0 outside the mask.
+    misfit : ndarray of float32, shape (I, J, K)
+        √(Σ |S|² δφ² / (E − 1)), a.u.: about the standard deviation of the noise where the field explains the
+        echoes; 0 outside the mask.
     """
 
     field_hz: Array
     residual_rad: Array
+    misfit: Array
 
 
 def combine_echoes(
@@ -84,35 +95,57 @@ def combine_echoes(
     Raises
     ------
     InputError
-        If the arrays do not belong together, the weighting is unknown or T2* is not positive.
+        If the arrays do not belong together.
     """
     check_echoes(unwrapped, magnitude, echo_times_s, mask)
-    if options.weighting not in get_args(Weighting):
-        raise InputError("echo weighting", options.weighting, f"one of {', '.join(get_args(Weighting))}")
-    if not options.t2star_s > 0:
-        raise InputError("T2* of the echo weighting", f"{options.t2star_s} s", "a positive time")
-    times = np.asarray(echo_times_s, dtype=np.float32)
-    phase = np.asarray(unwrapped[mask], dtype=np.float32)
-    weights = _weights(magnitude, mask, times, options)
-    radians_per_s = np.sum(weights * phase, axis=1) / (weights @ times)
-    misfit = phase - radians_per_s[:, None] * times
-    return FieldFit(
-        field_hz=_filled(radians_per_s / TWO_PI, mask),
-        residual_rad=_filled(np.sqrt(np.mean(misfit**2, axis=1)), mask),
-    )
+    times = np.asarray(echo_times_s, dtype=np.float64)
+    return _average(unwrapped, TWO_PI * times, times, magnitude, times, mask, options)
 
 
-def _weights(magnitude: Array, mask: Array, times: Array, options: CombineOptions) -> Array:
-    """Echo weights inside the mask, shape (N, E), or (1, E) where they are the same everywhere."""
-    if options.weighting == "wu2012":
-        return (times * np.exp(-times / np.float32(options.t2star_s)))[None]
-    power = np.asarray(magnitude[mask], dtype=np.float32) ** 2
+def combine_fields(
+    fields_hz: Array,
+    magnitude: Array,
+    echo_times_s: Sequence[float],
+    mask: Array,
+    options: CombineOptions,
+) -> Array:
+    """Average the fields of single echoes, as after removing each echo's background.
+
+    The weights are those by which :func:`combine_echoes` averages phase, times the echo time: whatever is
+    linear and the same for all echoes can be done before or after. Averaging the phases is cheaper.
+
+    Parameters
+    ----------
+    fields_hz : ndarray, shape (I, J, K, E)
+        Hz, one field for each echo.
+    magnitude, echo_times_s, mask, options
+        As for :func:`combine_echoes`.
+
+    Returns
+    -------
+    ndarray of float32, shape (I, J, K)
+        Hz; 0 outside the mask.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not belong together.
+    """
+    check_echoes(fields_hz, magnitude, echo_times_s, mask)
+    times = np.asarray(echo_times_s, dtype=np.float64)
+    return _average(fields_hz, np.ones_like(times), times**2, magnitude, times, mask, options).field_hz
+
+
+def _average(
+    values: Array, slopes: Array, factors: Array, magnitude: Array, times: Array, mask: Array, options: CombineOptions
+) -> FieldFit:
+    """Weighted line through zero and its misfits; ``factors`` weight echoes of equal magnitude."""
+    from ._kernels import average
+
+    fixed = factors * np.exp(-times / options.t2star_s) if options.weighting == "wu2012" else np.zeros(0)
     # Voxels without signal keep a field: their echoes count alike.
-    power += max(float(power.max()), 1.0) * np.float32(1e-12)
-    return times * power
-
-
-def _filled(values: Array, mask: Array) -> Array:
-    volume = np.zeros(mask.shape, np.float32)
-    volume[mask] = values
-    return volume
+    tiny = max(float(magnitude.max()) ** 2, 1.0) * 1e-12
+    fit = FieldFit(*(np.zeros(mask.shape, np.float32) for _ in range(3)))
+    in_slabs(average, len(mask), values, slopes, magnitude, mask, fixed, factors, tiny,
+             fit.field_hz, fit.residual_rad, fit.misfit)  # fmt: skip
+    return fit

@@ -26,12 +26,12 @@ IMAGE_FORCE = 0.05
 Vector = tuple[float, float, float]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _dot(one: Vector, two: Vector) -> float:
     return one[0] * two[0] + one[1] * two[1] + one[2] * two[2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _cross(one: Vector, two: Vector) -> Vector:
     return (
         one[1] * two[2] - one[2] * two[1],
@@ -40,51 +40,59 @@ def _cross(one: Vector, two: Vector) -> Vector:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _plus(one: Vector, factor: float, two: Vector) -> Vector:
     return one[0] + factor * two[0], one[1] + factor * two[1], one[2] + factor * two[2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _point(points: Array, vertex: int) -> Vector:
     return points[vertex, 0], points[vertex, 1], points[vertex, 2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _edge(points: Array, start: int, end: int) -> Vector:
     return _plus(_point(points, end), -1.0, _point(points, start))
 
 
-@njit(cache=True)
-def _sample(image: Array, x: float, y: float, z: float) -> float:
-    """Linear interpolation at voxel coordinates; −1 outside the volume."""
-    i, j, k = math.floor(x), math.floor(y), math.floor(z)
-    if i < 0 or j < 0 or k < 0 or i + 1 >= image.shape[0] or j + 1 >= image.shape[1] or k + 1 >= image.shape[2]:
-        return -1.0
-    u, v, w = x - i, y - j, z - k
-    near = (image[i, j, k] * (1 - u) + image[i + 1, j, k] * u) * (1 - v) + (
-        image[i, j + 1, k] * (1 - u) + image[i + 1, j + 1, k] * u
-    ) * v
-    far = (image[i, j, k + 1] * (1 - u) + image[i + 1, j, k + 1] * u) * (1 - v) + (
-        image[i, j + 1, k + 1] * (1 - u) + image[i + 1, j + 1, k + 1] * u
-    ) * v
-    return near * (1 - w) + far * w
+@njit(cache=True, nogil=True)
+def _is_inside(image: Array, place: Vector) -> bool:
+    """Whether the eight voxels around voxel coordinates lie in the volume."""
+    return (
+        0 <= place[0] < image.shape[0] - 1 and 0 <= place[1] < image.shape[1] - 1 and 0 <= place[2] < image.shape[2] - 1
+    )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
+def _sample(image: Array, place: Vector) -> float:
+    """Linear interpolation at voxel coordinates that lie inside."""
+    i, j, k = int(place[0]), int(place[1]), int(place[2])
+    u, v, w = np.float32(place[0] - i), np.float32(place[1] - j), np.float32(place[2] - k)
+    low, high = image[i, j, k], image[i + 1, j, k]
+    a = low + u * (high - low)
+    low, high = image[i, j + 1, k], image[i + 1, j + 1, k]
+    b = low + u * (high - low)
+    low, high = image[i, j, k + 1], image[i + 1, j, k + 1]
+    c = low + u * (high - low)
+    low, high = image[i, j + 1, k + 1], image[i + 1, j + 1, k + 1]
+    d = low + u * (high - low)
+    a += v * (b - a)
+    c += v * (d - c)
+    return a + w * (c - a)
+
+
+@njit(cache=True, nogil=True)
 def _image_force(image: Array, per_mm: Array, point: Vector, normal: Vector, levels: Array, bt: float) -> float:
     """Smith's f3: positive inside the brain, negative outside, 0 where the depth leaves the volume."""
     lowest, median, threshold = levels
+    place = point[0] * per_mm[0], point[1] * per_mm[1], point[2] * per_mm[2]
+    inward = -normal[0] * per_mm[0], -normal[1] * per_mm[1], -normal[2] * per_mm[2]
+    # A line between two points of the volume stays in it.
+    if not (_is_inside(image, place) and _is_inside(image, _plus(place, DARK_DEPTH_MM, inward))):
+        return 0.0
     dark, bright = median, threshold
     for depth in range(1, DARK_DEPTH_MM + 1):
-        value = _sample(
-            image,
-            (point[0] - depth * normal[0]) * per_mm[0],
-            (point[1] - depth * normal[1]) * per_mm[1],
-            (point[2] - depth * normal[2]) * per_mm[2],
-        )
-        if value < 0:
-            return 0.0
+        value = _sample(image, _plus(place, depth, inward))
         dark = min(dark, value)
         if depth <= BRIGHT_DEPTH_MM:
             bright = max(bright, value)
@@ -93,7 +101,7 @@ def _image_force(image: Array, per_mm: Array, point: Vector, normal: Vector, lev
     return 2 * (dark - local_threshold) / max(bright - lowest, 1e-12)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _neighbourhood(points: Array, vertex: int, ring: Array) -> tuple[Vector, Vector]:
     """Vector to the neighbours' mean, and the unit normal of the fan that they span."""
     count = 5 if ring[5] < 0 else 6
@@ -108,7 +116,7 @@ def _neighbourhood(points: Array, vertex: int, ring: Array) -> tuple[Vector, Vec
     return mean, _plus((0.0, 0.0, 0.0), 1.0 / max(math.sqrt(_dot(normal, normal)), 1e-12), normal)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def mean_edge_mm(points: Array, neighbours: Array) -> float:
     """Mean distance of neighbouring vertices."""
     total, count = 0.0, 0
@@ -121,7 +129,7 @@ def mean_edge_mm(points: Array, neighbours: Array) -> float:
     return total / count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def deform(
     points: Array, neighbours: Array, image: Array, per_mm: Array, levels: Array, bt: float, slope: Array,
     centre: Array, stiffness: Array,
@@ -176,7 +184,17 @@ def deform(
     return points
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
+def sink(points: Array, neighbours: Array, depth_mm: float) -> Array:
+    """Move every vertex inward along its normal."""
+    sunk = np.empty_like(points)
+    for vertex in range(len(points)):
+        _, normal = _neighbourhood(points, vertex, neighbours[vertex])
+        sunk[vertex, 0], sunk[vertex, 1], sunk[vertex, 2] = _plus(_point(points, vertex), -depth_mm, normal)
+    return sunk
+
+
+@njit(cache=True, nogil=True)
 def self_intersection(points: Array, sphere: Array, neighbours: Array) -> float:
     """Score of vertices that are closer than an edge now but were not on the sphere."""
     edge, sphere_edge = mean_edge_mm(points, neighbours), mean_edge_mm(sphere, neighbours)
@@ -191,7 +209,7 @@ def self_intersection(points: Array, sphere: Array, neighbours: Array) -> float:
     return score
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def voxelise(points: Array, faces: Array, shape: tuple[int, int, int]) -> Array:
     """Mark the voxels whose centre lies inside a closed surface, given in voxel coordinates.
 

@@ -20,8 +20,12 @@ from .morphology import fill_holes, largest_component
 from .surface import Surface, icosphere
 
 _STEPS_PER_REPORT = 50
-#: Share of the volume below which a change between passes counts as settled.
-_SETTLED = 0.01
+#: Voxel size (mm) that suffices for the head's and the brain's levels, centre and size.
+_SURVEY_MM = 2.0
+#: The image counts from 1 mm beneath the surface on, which therefore comes to rest outside the edge.
+_OVERSHOOT_MM = 0.5
+#: Way of the centre between passes (mm) below which it counts as found.
+_SETTLED_MM = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,8 @@ class BetOptions:
     attempts : int
         At most so many growths against self-intersection.
     passes : int
-        At most so many repetitions from the brain found before, which is a better start than the head: its centre,
-        size and median intensity. They end when the volume settles.
+        The surface grows at most so often, the last time with all vertices. Before, a coarser one looks for the
+        brain's centre, which is a better start than the head's, until it settles.
     """
 
     fractional_intensity: float = 0.5
@@ -116,6 +120,8 @@ def brain_mask(
     CancelledError
         If the caller asked to stop.
     """
+    from ._kernels import sink
+
     options, report = options or BetOptions(), report or Reporter()
     size = np.asarray(voxel_size_mm, dtype=np.float64)
     if magnitude.ndim != 3 or min(magnitude.shape) < 2 or size.shape != (3,) or not np.all(size > 0):
@@ -123,23 +129,41 @@ def brain_mask(
     check_volume("magnitude", magnitude, magnitude.shape)
     image = np.ascontiguousarray(np.maximum(magnitude, 0), dtype=np.float32)
     superior = np.asarray(superior_axis_ijk, dtype=np.float64)
-    sphere, head = icosphere(options.subdivisions), estimate_head(image, size)
-    mask = np.zeros(image.shape, dtype=np.bool_)
-    for one in range(options.passes):
-        part = report.span(one / options.passes, (one + 1) / options.passes)
-        points = _grow(image, size, head, sphere, options, superior, part)
-        before, mask = np.count_nonzero(mask), _filled(points / size, sphere, image.shape)
-        if abs(np.count_nonzero(mask) - before) < _SETTLED * before:
-            break
-        head = _refined(head, image, mask, size)
+    head = _surveyed(image, size, options, superior, report.span(0.0, 0.3))
+    sphere = icosphere(options.subdivisions)
+    points = _grow(image, size, head, sphere, options, superior, report.span(0.3, 1.0))
+    points = sink(points, sphere.neighbours, _OVERSHOOT_MM)
+    mask = fill_holes(largest_component(_inside(points / size, sphere, image.shape)))
     report("brain mask", 1.0)
     return mask
 
 
-def _filled(points: NDArray[np.float64], sphere: Surface, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _surveyed(
+    image: Array, size: NDArray[np.float64], options: BetOptions, superior: NDArray[np.float64], report: Reporter
+) -> HeadEstimate:
+    """Head with the centre of the brain, as a coarse surface finds it; the head's own with a single pass."""
+    steps = np.maximum(_SURVEY_MM / size, 1).astype(int)
+    survey, survey_size = image[tuple(slice(None, None, step) for step in steps)], size * steps
+    head = estimate_head(survey, survey_size)
+    # A coarser surface has edges twice as long, and moves twice as far in a step.
+    coarse = replace(options, subdivisions=max(options.subdivisions - 1, 1), iterations=max(options.iterations // 2, 1))
+    sphere = icosphere(coarse.subdivisions)
+    for one in range(1, options.passes):
+        part = report.span((one - 1) / options.passes, one / options.passes)
+        points = _grow(image, size, head, sphere, coarse, superior, part)
+        mask = _inside(points / survey_size, sphere, survey.shape)
+        centre = _centre_mm(mask, survey_size)
+        way_mm = float(np.linalg.norm(centre - head.centre_mm))
+        head = replace(head, centre_mm=centre, median=float(np.median(survey[mask])))
+        if way_mm < _SETTLED_MM:
+            break
+    return head
+
+
+def _inside(points: NDArray[np.float64], sphere: Surface, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     from ._kernels import voxelise
 
-    mask = fill_holes(largest_component(voxelise(points, sphere.faces, shape)))
+    mask: NDArray[np.bool_] = voxelise(points, sphere.faces, shape)
     if not mask.any():
         raise InputError("brain mask", "no voxel inside", "a magnitude image of a head", "Supply a mask.")
     return mask
@@ -158,26 +182,27 @@ def estimate_head(image: Array, voxel_size_mm: NDArray[np.float64]) -> HeadEstim
         raise InputError("magnitude", f"values from {lowest:g} to {highest:g}", "an image with a head in it")
     threshold = lowest + 0.1 * (highest - lowest)
     inside = image > threshold
-    centre, radius, positions = _sphere(inside, voxel_size_mm, np.minimum(image[inside], highest) - lowest)
-    values = image[inside]
-    central = (np.sum((positions - centre) ** 2, axis=1) < radius**2) & (values < highest)
+    centre = _centre_mm(np.where(inside, np.minimum(image, highest) - lowest, 0), voxel_size_mm)
+    radius = np.cbrt(3 * np.count_nonzero(inside) * voxel_size_mm.prod() / (4 * np.pi))
+    central = inside & (_squared_distance(image.shape, voxel_size_mm, centre) < radius**2) & (image < highest)
     if not central.any():
         raise InputError("magnitude", "no voxel of middle intensity", "an image with a head in it")
-    return HeadEstimate(lowest, float(np.median(values[central])), threshold, centre, radius)
+    return HeadEstimate(lowest, float(np.median(image[central])), threshold, centre, float(radius))
 
 
-def _refined(head: HeadEstimate, image: Array, mask: Array, voxel_size_mm: NDArray[np.float64]) -> HeadEstimate:
-    centre, radius, _ = _sphere(mask, voxel_size_mm, None)
-    return replace(head, median=float(np.median(image[mask])), centre_mm=centre, radius_mm=radius)
+def _centre_mm(weights: Array, voxel_size_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centre of gravity, mm."""
+    profiles = (weights.sum(axis=others, dtype=np.float64) for others in ((1, 2), (0, 2), (0, 1)))
+    return np.array([np.average(np.arange(p.size), weights=p) for p in profiles]) * voxel_size_mm
 
 
-def _sphere(
-    inside: Array, voxel_size_mm: NDArray[np.float64], weights: Array | None
-) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
-    """Centre (mm), radius (mm) of the sphere of the same volume, and positions (mm) of the voxels inside."""
-    positions = np.argwhere(inside) * voxel_size_mm
-    radius = float(np.cbrt(3 * len(positions) * voxel_size_mm.prod() / (4 * np.pi)))
-    return np.average(positions, axis=0, weights=weights), radius, positions
+def _squared_distance(
+    shape: tuple[int, ...], voxel_size_mm: NDArray[np.float64], centre_mm: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Squared distance of every voxel from a point, mm²."""
+    offsets = [np.arange(n) * size - at for n, size, at in zip(shape, voxel_size_mm, centre_mm, strict=True)]
+    x, y, z = np.meshgrid(*(offset.astype(np.float32) for offset in offsets), indexing="ij", sparse=True)
+    return np.asarray(x**2 + y**2 + z**2)
 
 
 def _grow(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..box import bounding_box
 from ..errors import InputError
 
 Mask = NDArray[np.bool_]
@@ -34,8 +35,12 @@ def erode_mm(mask: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> Ma
     InputError
         If the radius is negative.
     """
-    padded = np.pad(mask, 1)
-    return (_distance_mm(padded, radius_mm, voxel_size_mm) > radius_mm)[1:-1, 1:-1, 1:-1]
+    kept = np.zeros_like(mask)
+    if mask.any():
+        box = bounding_box(mask)
+        distance = _distance_mm(np.pad(mask[box], 1), radius_mm, voxel_size_mm)
+        kept[box] = (distance > radius_mm)[1:-1, 1:-1, 1:-1]
+    return kept
 
 
 def dilate_mm(mask: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> Mask:
@@ -60,9 +65,56 @@ def dilate_mm(mask: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> M
     InputError
         If the radius is negative.
     """
-    if not mask.any():
-        return mask.copy()
-    return _distance_mm(~mask, radius_mm, voxel_size_mm) <= radius_mm
+    grown = mask.copy()
+    if mask.any():
+        box = bounding_box(mask, int(max(radius_mm, 0) // min(voxel_size_mm)) + 1)
+        grown[box] = _distance_mm(~mask[box], radius_mm, voxel_size_mm) <= radius_mm
+    return grown
+
+
+def open_mm(mask: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> Mask:
+    """Keep what a sphere of ``radius_mm`` inside the mask can reach: erosion, then dilation.
+
+    Parameters
+    ----------
+    mask, radius_mm, voxel_size_mm
+        As for :func:`erode_mm`.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Part of ``mask``.
+
+    Raises
+    ------
+    InputError
+        If the radius is negative.
+    """
+    return dilate_mm(erode_mm(mask, radius_mm, voxel_size_mm), radius_mm, voxel_size_mm)
+
+
+def close_mm(mask: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> Mask:
+    """Add what no sphere of ``radius_mm`` outside the mask can reach: dilation, then erosion.
+
+    Parameters
+    ----------
+    mask, radius_mm, voxel_size_mm
+        As for :func:`erode_mm`; space outside the volume is outside the mask.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Holds ``mask``.
+
+    Raises
+    ------
+    InputError
+        If the radius is negative.
+    """
+    margin = [int(radius_mm // size) + 1 for size in voxel_size_mm]
+    padded = np.pad(mask, [(n, n) for n in margin])
+    closed = erode_mm(dilate_mm(padded, radius_mm, voxel_size_mm), radius_mm, voxel_size_mm)
+    return closed[tuple(slice(n, -n) for n in margin)]
 
 
 def _distance_mm(inside: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> NDArray[np.float64]:
@@ -78,16 +130,23 @@ def largest_component(mask: Mask) -> Mask:
     """Keep the largest part connected through voxel faces; an empty mask stays empty."""
     from scipy.ndimage import label
 
-    labels, count = label(mask)
-    if count <= 1:
-        return mask.copy()
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray(labels == sizes.argmax())
+    kept = np.zeros_like(mask)
+    if mask.any():
+        box = bounding_box(mask)
+        labels, _ = label(mask[box])
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = 0
+        kept[box] = labels == sizes.argmax()
+    return kept
 
 
 def fill_holes(mask: Mask) -> Mask:
     """Fill cavities that are closed in three dimensions."""
-    from scipy.ndimage import binary_fill_holes
+    from scipy.ndimage import label
 
-    return np.asarray(binary_fill_holes(mask), dtype=np.bool_)
+    filled = mask.copy()
+    if mask.any():
+        box = bounding_box(mask)
+        outside, _ = label(~np.pad(mask[box], 1))
+        filled[box] = (outside != outside[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    return filled

@@ -41,7 +41,7 @@ def to_itk(data: Array, grid: Grid) -> sitk.Image:
 def resample(
     data: Array, grid: Grid, target: Grid, moving_from_fixed_ras: Matrix | None = None, *, nearest: bool = False
 ) -> Array:
-    """Interpolate a volume, or a series of echoes, once onto another grid.
+    """Interpolate a volume, or all echoes of a series in one pass, once onto another grid.
 
     Linear interpolation never leaves the range of its neighbours, so magnitudes stay ≥ 0.
 
@@ -64,43 +64,50 @@ def resample(
     Raises
     ------
     InputError
-        If the data do not fit the grid, or labels would be interpolated.
+        If the data do not fit the grid.
     """
+    from . import _kernels
+
     if data.ndim not in (3, 4):
         raise InputError("data to resample", f"{data.ndim} axes", "3, or 4 with echoes last")
     check_volume("data to resample", data, (*grid.shape, *data.shape[3:]))
-    if data.ndim == 4:
-        echoes = [
-            resample(echo, grid, target, moving_from_fixed_ras, nearest=nearest) for echo in np.moveaxis(data, 3, 0)
-        ]
-        return np.stack(echoes, axis=3)
-    if data.dtype == np.bool_:
-        return _resample_volume(data, grid, target, moving_from_fixed_ras, nearest=True).astype(np.bool_)
+    nearest = nearest or data.dtype == np.bool_
     values = data if nearest else data.astype(np.float32, copy=False)
-    return _resample_volume(values, grid, target, moving_from_fixed_ras, nearest=nearest)
-
-
-def _resample_volume(data: Array, grid: Grid, target: Grid, matrix: Matrix | None, *, nearest: bool) -> Array:
-    import SimpleITK as sitk  # noqa: N813
-
-    lps = flip_ras_lps(np.eye(4) if matrix is None else matrix)
-    transform = sitk.AffineTransform(lps[:3, :3].ravel().tolist(), lps[:3, 3].tolist())
-    method = sitk.ResampleImageFilter()
-    method.SetSize(target.shape)
-    method.SetOutputSpacing(target.voxel_size_mm)
-    method.SetOutputOrigin((_FLIP @ target.affine[:, 3])[:3].tolist())
-    method.SetOutputDirection((_FLIP[:3, :3] @ target.directions).ravel().tolist())
-    method.SetTransform(transform)
-    method.SetInterpolator(sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear)
-    result: Array = np.ascontiguousarray(sitk.GetArrayFromImage(method.Execute(to_itk(data, grid))).T)
+    result = np.zeros((*target.shape, *data.shape[3:]), values.dtype)
+    matrix = index_matrix(grid, target, moving_from_fixed_ras)
+    loop = _kernels.nearest if nearest else _kernels.linear
+    loop(_as_series(values), matrix[:3], _as_series(result))
     return result
+
+
+def index_matrix(grid: Grid, target: Grid, moving_from_fixed_ras: Matrix | None = None) -> Matrix:
+    """Matrix (4, 4) from voxel indices of ``target`` to those of ``grid``: the whole road, composed."""
+    motion = np.eye(4) if moving_from_fixed_ras is None else moving_from_fixed_ras
+    return np.asarray(np.linalg.inv(grid.affine) @ motion @ target.affine)
+
+
+def _as_series(data: Array) -> Array:
+    return data if data.ndim == 4 else data[..., None]
+
+
+def shrunk(data: Array, grid: Grid, size_mm: float) -> tuple[Array, Grid]:
+    """Mean over blocks of whole voxels of about ``size_mm``, float32, and its grid; incomplete blocks are left out."""
+    blocks = [max(min(round(size_mm / size), n), 1) for size, n in zip(grid.voxel_size_mm, grid.shape, strict=True)]
+    mean = data.astype(np.float32, copy=False)
+    for axis, block in enumerate(blocks):
+        count = data.shape[axis] // block
+        parts = [mean.take(range(first, count * block, block), axis) for first in range(block)]
+        mean = np.add.reduce(parts) / np.float32(block) if block > 1 else mean
+    affine = grid.affine @ np.diag([*map(float, blocks), 1.0])
+    affine[:3, 3] += grid.affine[:3, :3] @ ((np.array(blocks) - 1) / 2)
+    return mean, Grid(mean.shape, affine)
 
 
 def inside_fraction(mask: Mask, grid: Grid, other: Grid, other_from_grid_ras: Matrix) -> float:
     """Share of the masked voxels of ``grid`` that fall into ``other``'s field of view."""
     indices = np.argwhere(mask)
     indices = indices[:: max(len(indices) // 100_000, 1)]
-    matrix = np.linalg.inv(other.affine) @ other_from_grid_ras @ grid.affine
+    matrix = index_matrix(other, grid, other_from_grid_ras)
     landed = indices @ matrix[:3, :3].T + matrix[:3, 3]
     covered = np.all((landed >= -0.5) & (landed <= np.array(other.shape) - 0.5), axis=1)
     return float(covered.mean())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts import Array, Grid, Image
+from ..box import bounding_box
 from ..errors import CancelledError, InputError
 from ..progress import Reporter
 from . import resampling
-from .resampling import Mask, Matrix, flip_ras_lps, inside_fraction, to_itk
+from .resampling import Mask, Matrix, flip_ras_lps, inside_fraction, shrunk, to_itk
+from .similarity import local_similarity
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813
@@ -21,9 +24,18 @@ if TYPE_CHECKING:
 SMALLEST_OVERLAP = 0.2
 #: More motion than this within one session is doubtful.
 LARGEST_TRANSLATION_MM = 20.0
-LARGEST_ROTATION_DEGREES = 20.0
-#: Kept around the mask so that smoothing does not see the cut, mm.
-_MARGIN_MM = 12.0
+LARGEST_ROTATION_DEG = 20.0
+#: And more than this is a failure: the scanner's geometry is the better guess.
+FAILED_TRANSLATION_MM = 60.0
+FAILED_ROTATION_DEG = 30.0
+#: One head in two contrasts scored 0.65 to 0.86, two heads or a mirrored one 0.31 to 0.44.
+SMALLEST_SCORE = 0.5
+#: Voxel of the images that the score compares, mm.
+_SCORE_SIZE_MM = 2.0
+#: Kept around the compared region, mm.
+_MARGIN_MM = 4.0
+
+_CHECK_SESSION = "Check that both images are of one head and carry the scanner's geometry."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +48,15 @@ class RegistrationOptions:
         Of the joint histogram (Mattes et al., IEEE TMI 2003;22:120-128).
     samples : int
         About so many voxels of the mask enter the metric at each level.
-    shrink_factors : tuple of int
-        Subsampling at each level, coarse to fine.
-    smoothing_mm : tuple of float
-        Standard deviation of the Gaussian at each level, mm.
+    level_sizes_mm : tuple of float
+        Both images are averaged to about this voxel size at each level, coarse to fine. Whole heads are
+        found within 0.1 mm at 2 mm; a third level of 1 mm helps small fields of view.
+    mask_margin_mm : float
+        The mask is enlarged by so much. Inside the brain alone, smooth coil sensitivities outweigh
+        the small contrast and shift the optimum by up to 1 mm; the edge of brain and skull holds it.
+    turned_deg : float
+        If the head was turned on purpose by up to about so much: the search also starts from this
+        rotation about each axis, both ways, and takes such rotations for plausible. 0 within one session.
     iterations : int
         At most so many steps at each level.
     seed : int
@@ -47,18 +64,22 @@ class RegistrationOptions:
     """
 
     histogram_bins: int = 32
-    samples: int = 100_000
-    shrink_factors: tuple[int, ...] = (4, 2, 1)
-    smoothing_mm: tuple[float, ...] = (4.0, 2.0, 0.0)
+    samples: int = 30_000
+    level_sizes_mm: tuple[float, ...] = (4.0, 2.0)
+    mask_margin_mm: float = 8.0
+    turned_deg: float = 0.0
     iterations: int = 100
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if len(self.shrink_factors) != len(self.smoothing_mm) or not self.shrink_factors:
-            raise InputError("registration levels", f"{self.shrink_factors}, {self.smoothing_mm} mm",
-                             "one shrink factor and one smoothing for each level")  # fmt: skip
+        if not self.level_sizes_mm or min(self.level_sizes_mm) <= 0:
+            raise InputError("registration levels", f"{self.level_sizes_mm} mm", "at least one positive voxel size")
         if self.histogram_bins < 8 or self.samples < 1000 or self.iterations < 1 or self.seed < 1:
             raise InputError("registration options", self, "at least 8 bins, 1000 samples, 1 iteration and seed 1")
+        if not 0 <= self.mask_margin_mm <= 50:
+            raise InputError("mask margin", f"{self.mask_margin_mm} mm", "0 to 50 mm")
+        if not 0 <= self.turned_deg <= 60:
+            raise InputError("turn of the head", f"{self.turned_deg}°", "0 to 60°")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,19 +90,37 @@ class Alignment:
     ----------
     moving_from_fixed_ras : ndarray, shape (4, 4)
         Takes a point of the fixed image to the same tissue in the moving image, RAS mm.
+    translation_mm : float
+        How far the centre of the mask moves.
+    rotation_deg : float
+        Angle of the rotation about that centre.
+    score : float
+        0 to 1: mean squared local correlation after alignment (see :func:`.similarity.local_similarity`).
+    overlap : float
+        Share of the fixed mask inside the moving image's field of view.
     mutual_information_before, mutual_information_after : float
         Nats; at the scanner's geometry and after registration.
-    overlap_fraction : float
-        Share of the fixed mask inside the moving image's field of view.
     warnings : tuple of str
         What the user should know.
     """
 
     moving_from_fixed_ras: NDArray[np.float64]
-    mutual_information_before: float
-    mutual_information_after: float
-    overlap_fraction: float
+    translation_mm: float = 0.0
+    rotation_deg: float = 0.0
+    score: float = 1.0
+    overlap: float = 1.0
+    mutual_information_before: float = 0.0
+    mutual_information_after: float = 0.0
     warnings: tuple[str, ...] = ()
+
+    @property
+    def fixed_from_moving_ras(self) -> NDArray[np.float64]:
+        """Takes a point of the moving image to the same tissue in the fixed image, RAS mm."""
+        return np.asarray(np.linalg.inv(self.moving_from_fixed_ras))
+
+    def inverted(self) -> Alignment:
+        """The same alignment seen from the moving image, to bring maps of the fixed one there."""
+        return replace(self, moving_from_fixed_ras=self.fixed_from_moving_ras)
 
 
 def align(
@@ -95,7 +134,7 @@ def align(
     fixed, moving : Image
         Magnitudes, on their own grids.
     fixed_mask : ndarray of bool, shape (I, J, K), optional
-        Where the images are compared; everywhere if absent.
+        The images are compared there and a little around; everywhere if absent.
     options : RegistrationOptions, optional
         Levels and sampling.
     report : Reporter, optional
@@ -104,7 +143,7 @@ def align(
     Returns
     -------
     Alignment
-        The scanner's geometry, with a warning, if nothing better was found.
+        The scanner's geometry, with a warning, if nothing better or nothing plausible was found.
 
     Raises
     ------
@@ -116,18 +155,17 @@ def align(
     options, report = options or RegistrationOptions(), report or Reporter()
     mask = np.ones(fixed.grid.shape, dtype=np.bool_) if fixed_mask is None else fixed_mask
     _check(fixed, moving, mask)
-    fixed, mask = _cropped(fixed, mask)
-    method = _method(mask, fixed.grid, options)
-    images = to_itk(fixed.data.astype(np.float32), fixed.grid), to_itk(moving.data.astype(np.float32), moving.grid)
-    start = _identity_about(mask, fixed.grid)
-    method.SetInitialTransform(start, inPlace=False)
-    before = -float(method.MetricEvaluate(*images))
-    found = _execute(method, images, options, report)
-    method.SetInitialTransform(found, inPlace=False)
-    after = -float(method.MetricEvaluate(*images))
-    matrix = _matrix_ras(found) if after > before else np.eye(4)
-    overlap = inside_fraction(mask, fixed.grid, moving.grid, matrix)
-    return Alignment(matrix, before, after, overlap, _doubts(matrix, mask, fixed.grid, improved=after > before))
+    margin_mm = options.mask_margin_mm
+    fixed, mask = _cut(fixed, mask, margin_mm + _MARGIN_MM)
+    centre = _centre_ras(mask, fixed.grid)
+    starts = [_rotation_about(centre, *angles) for angles in _start_angles_deg(options.turned_deg)]
+    for n, size_mm in enumerate(options.level_sizes_mm):
+        level = _Level(_pair(fixed, mask, moving, size_mm, margin_mm), options, size_mm)
+        count = len(options.level_sizes_mm)
+        starts = [level.best(starts, report.span(n / count, (n + 1) / count))]
+    before, after = level.mutual_information(_rotation_about(centre)), level.mutual_information(starts[0])
+    pair = _pair(fixed, mask, moving, _SCORE_SIZE_MM, margin_mm)
+    return _judged(_matrix_ras(starts[0]), pair, before, after, options.turned_deg)
 
 
 def resample(
@@ -160,6 +198,82 @@ def resample(
     return resampling.resample(data, grid, target, matrix, nearest=nearest)
 
 
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Both images at one resolution, the mask, and the region in which they are compared."""
+
+    fixed: Image
+    mask: Mask
+    region: Mask
+    moving: Image
+    centre_ras: Matrix
+
+
+def _pair(fixed: Image, mask: Mask, moving: Image, size_mm: float, margin_mm: float) -> _Pair:
+    from scipy.ndimage import distance_transform_edt
+
+    # Distances are as good on a coarse grid, and much faster.
+    share, coarse = shrunk(mask, fixed.grid, max(size_mm, _SCORE_SIZE_MM))
+    inside = np.asarray(share >= 0.5)
+    near = np.asarray(distance_transform_edt(~inside, sampling=coarse.voxel_size_mm) <= margin_mm)
+    images = [Image(*shrunk(one.data, one.grid, size_mm)) for one in (fixed, moving)]
+    grid = images[0].grid
+    small, region = (resampling.resample(one, coarse, grid) for one in (inside, near))
+    return _Pair(images[0], small, region, images[1], _centre_ras(mask, fixed.grid))
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """One resolution: the images as ITK has them, and the metric between them."""
+
+    pair: _Pair
+    options: RegistrationOptions
+    size_mm: float
+    images: tuple[sitk.Image, sitk.Image] = field(init=False)
+
+    def __post_init__(self) -> None:
+        images = (self.pair.fixed, self.pair.moving)
+        object.__setattr__(self, "images", tuple(to_itk(one.data, one.grid) for one in images))
+
+    def best(self, starts: Sequence[sitk.Transform], report: Reporter) -> sitk.Transform:
+        """The best optimum that the starts lead to."""
+        count = len(starts)
+        found = [self.improved(one, report.span(n / count, (n + 1) / count)) for n, one in enumerate(starts)]
+        return found[0] if count == 1 else max(found, key=self.mutual_information)
+
+    def improved(self, start: sitk.Transform, report: Reporter) -> sitk.Transform:
+        """Climb from ``start`` to the nearest optimum."""
+        method = self._method(start)
+        method.SetOptimizerAsRegularStepGradientDescent(
+            learningRate=self.size_mm / 2, minStep=0.01, numberOfIterations=self.options.iterations,
+            relaxationFactor=0.8,
+        )  # fmt: skip
+        method.SetOptimizerScalesFromPhysicalShift()
+        return _execute(method, self.images, self.options.iterations, report)
+
+    def mutual_information(self, transform: sitk.Transform) -> float:
+        """Nats, at a transform."""
+        return -float(self._method(transform).MetricEvaluate(*self.images))
+
+    def _method(self, start: sitk.Transform) -> sitk.ImageRegistrationMethod:
+        import SimpleITK as sitk  # noqa: N813
+
+        method = sitk.ImageRegistrationMethod()
+        # The order in which threads add changes the sums.
+        method.SetNumberOfThreads(1)
+        method.SetMetricAsMattesMutualInformation(self.options.histogram_bins)
+        method.SetMetricSamplingStrategy(method.RANDOM)
+        share = min(self.options.samples / np.count_nonzero(self.pair.region), 1.0)
+        method.SetMetricSamplingPercentage(share, self.options.seed)
+        # Gradients where the samples lie; filtering whole volumes for them takes longer and is no more exact.
+        method.SetMetricUseFixedImageGradientFilter(False)
+        method.SetMetricUseMovingImageGradientFilter(False)
+        method.SetMetricFixedMask(to_itk(self.pair.region, self.pair.fixed.grid))
+        method.SetInterpolator(sitk.sitkLinear)
+        method.SetInitialTransform(start, inPlace=False)
+        return method
+
+
 def _check(fixed: Image, moving: Image, mask: Mask) -> None:
     if mask.shape != fixed.grid.shape or mask.dtype != np.bool_ or not mask.any():
         raise InputError("registration mask", f"shape {mask.shape}, {np.count_nonzero(mask)} voxels inside",
@@ -167,57 +281,40 @@ def _check(fixed: Image, moving: Image, mask: Mask) -> None:
     for name, data in (("fixed image", fixed.data[mask]), ("moving image", moving.data)):
         if not data.max() > data.min():
             raise InputError(name, f"the same value {data.max():g} everywhere", "an image with contrast")
-    overlap = inside_fraction(mask, fixed.grid, moving.grid, np.eye(4))
+    _check_overlap(inside_fraction(mask, fixed.grid, moving.grid, np.eye(4)))
+
+
+def _check_overlap(overlap: float) -> None:
     if overlap < SMALLEST_OVERLAP:
         raise InputError("overlap of the images", f"{overlap:.0%} of the mask", f"at least {SMALLEST_OVERLAP:.0%}",
-                         "Check that both images are of one session and carry the scanner's geometry.")  # fmt: skip
+                         _CHECK_SESSION)  # fmt: skip
 
 
-def _cropped(fixed: Image, mask: Mask) -> tuple[Image, Mask]:
-    """The mask's surroundings alone: the metric looks nowhere else, and smoothing the rest costs time."""
-    margin = np.ceil(_MARGIN_MM / np.array(fixed.grid.voxel_size_mm)).astype(int)
-    inside = np.argwhere(mask)
-    first = np.maximum(inside.min(axis=0) - margin, 0)
-    last = np.minimum(inside.max(axis=0) + margin + 1, mask.shape)
-    box = tuple(slice(start, stop) for start, stop in zip(first, last, strict=True))
+def _cut(fixed: Image, mask: Mask, margin_mm: float) -> tuple[Image, Mask]:
+    """The surroundings of the mask alone: the metric looks nowhere else."""
+    box = bounding_box(mask, int(np.ceil(margin_mm / min(fixed.grid.voxel_size_mm))))
     affine = fixed.grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ first
+    affine[:3, 3] += affine[:3, :3] @ [one.start for one in box]
     part = fixed.data[box]
     return Image(part, Grid(part.shape, affine)), mask[box]
 
 
-def _method(mask: Mask, grid: Grid, options: RegistrationOptions) -> sitk.ImageRegistrationMethod:
-    import SimpleITK as sitk  # noqa: N813
-
-    method = sitk.ImageRegistrationMethod()
-    # The order in which threads add changes the sums; with one, runs agree to about 1e-6 mm.
-    method.SetNumberOfThreads(1)
-    method.SetMetricAsMattesMutualInformation(options.histogram_bins)
-    method.SetMetricSamplingStrategy(method.RANDOM)
-    shares = [min(options.samples * f**3 / np.count_nonzero(mask), 1.0) for f in options.shrink_factors]
-    method.SetMetricSamplingPercentagePerLevel(shares, options.seed)
-    # Gradients where the samples lie; filtering whole volumes for them takes longer and is no more exact.
-    method.SetMetricUseFixedImageGradientFilter(False)
-    method.SetMetricUseMovingImageGradientFilter(False)
-    method.SetMetricFixedMask(to_itk(mask, grid))
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0, minStep=1e-4, numberOfIterations=options.iterations, relaxationFactor=0.7
-    )
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel(options.shrink_factors)
-    method.SetSmoothingSigmasPerLevel(options.smoothing_mm)
-    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
-    return method
+def _start_angles_deg(turned_deg: float) -> list[tuple[float, float, float]]:
+    if turned_deg == 0:
+        return [(0.0, 0.0, 0.0)]
+    turns = [tuple(map(float, sign * turned_deg * axis)) for axis in np.eye(3) for sign in (-0.8, 0.8)]
+    return [(0.0, 0.0, 0.0), *turns]  # type: ignore[list-item]
 
 
-def _identity_about(mask: Mask, grid: Grid) -> sitk.Euler3DTransform:
-    """No motion, with rotations about the mask's centre, where they mix least with shifts."""
+def _rotation_about(
+    centre_ras: Matrix, x_deg: float = 0.0, y_deg: float = 0.0, z_deg: float = 0.0
+) -> sitk.Euler3DTransform:
+    """Rotations about the mask's centre mix least with shifts."""
     import SimpleITK as sitk  # noqa: N813
 
     transform = sitk.Euler3DTransform()
-    centre = _centre_ras(mask, grid)
-    transform.SetCenter((-centre[0], -centre[1], centre[2]))
+    transform.SetCenter((-centre_ras[0], -centre_ras[1], centre_ras[2]))
+    transform.SetRotation(*np.radians((x_deg, y_deg, z_deg)).tolist())
     return transform
 
 
@@ -226,24 +323,20 @@ def _centre_ras(mask: Mask, grid: Grid) -> Matrix:
 
 
 def _execute(
-    method: sitk.ImageRegistrationMethod, images: tuple[sitk.Image, sitk.Image], options: RegistrationOptions,
-    report: Reporter,
-) -> sitk.Transform:  # fmt: skip
+    method: sitk.ImageRegistrationMethod, images: tuple[sitk.Image, sitk.Image], iterations: int, report: Reporter
+) -> sitk.Transform:
     """Run; an exception must not cross ITK's callback, so a wish to stop waits until ITK returns."""
     import SimpleITK as sitk  # noqa: N813
 
     cancelled: list[CancelledError] = []
-    levels = len(options.shrink_factors)
 
     def on_iteration() -> None:
+        if not cancelled:
+            try:
+                report("registration", method.GetOptimizerIteration() / iterations)
+            except CancelledError as error:
+                cancelled.append(error)
         if cancelled:
-            method.StopRegistration()
-            return
-        share = min(method.GetOptimizerIteration() / options.iterations, 1.0)
-        try:
-            report("registration", (method.GetCurrentLevel() + share) / levels)
-        except CancelledError as error:
-            cancelled.append(error)
             method.StopRegistration()
 
     method.AddCommand(sitk.sitkIterationEvent, on_iteration)
@@ -262,12 +355,39 @@ def _matrix_ras(transform: sitk.Transform) -> Matrix:
     return flip_ras_lps(lps)
 
 
-def _doubts(matrix: Matrix, mask: Mask, grid: Grid, *, improved: bool) -> tuple[str, ...]:
-    if not improved:
-        return ("Registration found nothing better than the scanner's geometry, which is used.",)
-    centre = _centre_ras(mask, grid)
-    shift = float(np.linalg.norm(matrix[:3, :3] @ centre + matrix[:3, 3] - centre))
-    angle = float(np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1))))
-    if shift <= LARGEST_TRANSLATION_MM and angle <= LARGEST_ROTATION_DEGREES:
-        return ()
-    return (f"Registration moved the image by {shift:.0f} mm and {angle:.0f}°: check that both show one head.",)
+def _judged(found: Matrix, pair: _Pair, before: float, after: float, turned_deg: float) -> Alignment:
+    """The alignment, or the scanner's geometry if it is better, with what speaks for and against it."""
+    fixed, moving = pair.fixed, pair.moving
+    motion = size_of_motion(found, pair.centre_ras)
+    failed = motion[0] > FAILED_TRANSLATION_MM or motion[1] > FAILED_ROTATION_DEG + turned_deg
+    matrix = found if after > before and not failed else np.eye(4)
+    overlap = inside_fraction(pair.mask, fixed.grid, moving.grid, matrix)
+    _check_overlap(overlap)
+    landed = resampling.resample(moving.data, moving.grid, fixed.grid, matrix)
+    covered = resampling.resample(np.ones(moving.grid.shape, dtype=np.bool_), moving.grid, fixed.grid, matrix)
+    score = local_similarity(fixed.data, landed, pair.region & covered, fixed.grid.voxel_size_mm)
+    kept = size_of_motion(matrix, pair.centre_ras)
+    large = kept[0] > LARGEST_TRANSLATION_MM + turned_deg or kept[1] > LARGEST_ROTATION_DEG + turned_deg
+    doubts = _doubts(motion, score, failed=failed, large=large, improved=after > before)
+    return Alignment(matrix, *kept, score, overlap, before, after, doubts)
+
+
+def _doubts(motion: tuple[float, float], score: float, *, failed: bool, large: bool, improved: bool) -> tuple[str, ...]:
+    size = f"{motion[0]:.0f} mm and {motion[1]:.0f}°"
+    unlike = score < SMALLEST_SCORE
+    texts = {
+        f"Registration failed: it found {size}, more than a head moves. The scanner's geometry is used.": failed,
+        f"Registration moved the image by {size}: check that both show one head.": large,
+        "Registration found nothing better than the scanner's geometry, which is used.":
+            unlike and not improved and not failed,
+        f"The images hardly resemble each other after registration (score {score:.2f}; one head has more than "
+        f"{SMALLEST_SCORE:g}): check that both show one head.": unlike,
+    }  # fmt: skip
+    return tuple(text for text, holds in texts.items() if holds)
+
+
+def size_of_motion(matrix: Matrix, centre_ras: Matrix) -> tuple[float, float]:
+    """Translation of a centre (mm) and angle of rotation (degrees) of a rigid motion (4, 4), RAS mm."""
+    shift = matrix[:3, :3] @ centre_ras + matrix[:3, 3] - centre_ras
+    cosine = np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1)
+    return float(np.linalg.norm(shift)), float(np.degrees(np.arccos(cosine)))

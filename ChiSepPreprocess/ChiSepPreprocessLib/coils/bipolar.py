@@ -1,0 +1,182 @@
+"""Readouts of alternating polarity: the phase that every second echo has in addition.
+
+Gradient delays and eddy currents shift the centre of k-space in opposite directions in forward and
+backward readouts, which is a phase g(r), mostly linear along the readout direction, between them
+(Li J, Chang S, Liu T, et al. "Phase-corrected bipolar gradients in multi-echo gradient-echo
+sequences for quantitative susceptibility mapping". MAGMA 28:347 (2015)). Echoes 1, 3, 5, … are
+taken as the truth:
+
+    φₑ = φ₀ + ω TEₑ + sₑ g,   s = 0, 1, 0, 1, …
+
+Three echoes determine the three unknowns. With a = (TE₂ − TE₁)/(TE₃ − TE₁), the odd echoes predict
+φ₁ + a (φ₃ − φ₁) at TE₂, and what is left over is
+
+    g = φ₂ − φ₁ − a unwrap(φ₃ − φ₁)   (mod 2π).
+
+The offset φ₀ drops out whatever the spacing. The difference of the odd echoes is unwrapped in
+space, since a is no whole number; one turn too many in all of it changes g by the constant 2π a.
+The mean of g nearest zero is chosen. For even spacing (a = ½) the other choice differs by π in g
+and by 1/(TE₃ − TE₁) in the field, a constant that background removal takes away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..artifacts import Array
+from ..box import bounding_box
+from ..errors import InputError
+from ..progress import Reporter
+from ..quantities import TWO_PI
+from ..unwrap.echoes import check_echoes, wrap
+from ..unwrap.slabs import in_slabs
+from .mcpc3ds import sigma_voxels, unwrap_products
+from .smoothing import masked_phasors, mean_slopes, smooth_phase
+
+_MARGIN = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class BipolarOptions:
+    """Options of :func:`correct_bipolar`.
+
+    Parameters
+    ----------
+    sigma_mm : tuple of float
+        Standard deviation of the Gaussian that smooths g along i, j, k, mm.
+    threshold_rad : float
+        Phase is left alone where the score is below: a monopolar readout.
+    """
+
+    sigma_mm: tuple[float, float, float] = (7.0, 7.0, 7.0)
+    threshold_rad: float = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class BipolarFit:
+    """What every second echo has in addition.
+
+    Parameters
+    ----------
+    phase_rad : ndarray of float32, shape (I, J, K)
+        g, within ±π; 0 outside the box around the mask and two voxels more.
+    slope_rad_per_mm : tuple of float
+        Mean slope of g along i, j, k; the largest is along the readout direction.
+    score_rad : float
+        Median of |g| in the mask.
+    corrected : bool
+        Whether g was subtracted.
+    """
+
+    phase_rad: Array
+    slope_rad_per_mm: tuple[float, float, float]
+    score_rad: float
+    corrected: bool
+
+
+def correct_bipolar(
+    magnitude: Array,
+    phase: Array,
+    echo_times_s: Sequence[float],
+    mask: Array,
+    voxel_size_mm: Sequence[float],
+    options: BipolarOptions,
+    report: Reporter,
+) -> tuple[Array, BipolarFit]:
+    """Bring the even echoes (second, fourth, …) to the polarity of the odd ones.
+
+    To be done before the phase offset is removed, which needs echoes of one polarity.
+
+    Parameters
+    ----------
+    magnitude, phase : ndarray, shape (I, J, K, E)
+        a.u. and rad.
+    echo_times_s : sequence of float
+        At least three, s; evenly spaced or not.
+    mask : ndarray of bool, shape (I, J, K)
+        Where the phase is reliable.
+    voxel_size_mm : sequence of float
+        Along i, j, k, mm.
+    options : BipolarOptions
+        See there.
+    report : Reporter
+        Progress.
+
+    Returns
+    -------
+    corrected_phase : ndarray of float32, shape (I, J, K, E)
+        rad. Odd echoes, and all echoes outside the mask's box, are as they were; all of them where
+        nothing is corrected.
+    fit : BipolarFit
+        What was found.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than three echoes, or the arrays do not belong together.
+    """
+    from ._kernels import subtract_offset
+
+    check_echoes(phase, magnitude, echo_times_s, mask)
+    if len(echo_times_s) < 3:
+        raise InputError("echo times", f"{len(echo_times_s)} echoes", "at least three to compare readout polarities")
+    box = bounding_box(mask, _MARGIN)
+    inside, boxed = mask[box], np.asarray(phase[box], np.float32)
+    sigma = sigma_voxels(options.sigma_mm, voxel_size_mm)
+    extra = _extra_phase(np.asarray(magnitude[box], np.float32), boxed, echo_times_s, inside, sigma, report)
+    score = float(np.median(np.abs(extra[inside])))
+    steps = mean_slopes(masked_phasors(extra, inside))
+    i, j, k = (float(step / size) for step, size in zip(steps, voxel_size_mm, strict=True))
+    whole = np.zeros(mask.shape, np.float32)
+    whole[box] = extra
+    fit = BipolarFit(whole, (i, j, k), score, score >= options.threshold_rad)
+    report("bipolar readout", 1.0)
+    if not fit.corrected:
+        return np.asarray(phase, np.float32), fit
+    corrected = np.array(phase, np.float32)
+    scales = (np.arange(len(echo_times_s)) % 2).astype(np.float32)
+    in_slabs(subtract_offset, inside.shape[0], boxed, extra, scales, corrected[box])
+    return corrected, fit
+
+
+def bipolar_score(
+    magnitude: Array,
+    phase: Array,
+    echo_times_s: Sequence[float],
+    mask: Array,
+    voxel_size_mm: Sequence[float],
+    options: BipolarOptions,
+    report: Reporter,
+) -> float:
+    """Median size (rad) of the smooth phase between even and odd echoes; near 0 for monopolar readouts.
+
+    Parameters and errors are those of :func:`correct_bipolar`.
+    """
+    return correct_bipolar(
+        magnitude[..., :3], phase[..., :3], echo_times_s[:3], mask, voxel_size_mm, options, report
+    )[1].score_rad  # fmt: skip
+
+
+def _extra_phase(
+    magnitude: Array, phase: Array, echo_times_s: Sequence[float], mask: Array, sigma: Sequence[float], report: Reporter
+) -> Array:
+    """Smooth g in rad, (I, J, K)."""
+    from ._kernels import add_echo_products
+
+    product = np.zeros(mask.shape, np.complex64)
+    in_slabs(add_echo_products, mask.shape[0], magnitude, phase, 0, 2, product)
+    first, second, third = echo_times_s[:3]
+    odd = unwrap_products(product, mask, third - first, report.span(0.0, 0.6))
+    report("bipolar readout", 0.6, "smooth")
+    share = (second - first) / (third - first)
+    extra = smooth_phase(phase[..., 1] - phase[..., 0] - np.float32(share) * odd, mask, sigma)
+    mean = float(np.angle(masked_phasors(extra, mask).sum(dtype=np.complex128)))
+    turns = min((0, 1, -1), key=lambda turn: abs(math.remainder(mean - TWO_PI * share * turn, TWO_PI)))
+    if turns:
+        extra[extra != 0] -= np.float32(TWO_PI * share * turns)
+        extra = wrap(extra)
+    return extra

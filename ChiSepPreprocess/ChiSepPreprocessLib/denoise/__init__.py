@@ -1,0 +1,1 @@
+"""Noise removed from the complex images before everything else; optional."""

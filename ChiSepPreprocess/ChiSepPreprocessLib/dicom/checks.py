@@ -1,0 +1,105 @@
+"""Values that cannot be what they are called: empty, saturated or corrupted echoes, magnitude called phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ..artifacts import Array, check_volume
+from ..errors import InputError
+
+#: Share of an echo's voxels above zero that lie at its very maximum: scanners clip a few, damaged images many.
+WARN_SATURATED = 0.02
+REFUSE_SATURATED = 0.5
+
+#: Correlation with the magnitude beyond which values ≥ 0 called phase are magnitude: phase has about 0.
+MAGNITUDE_CORRELATION = 0.8
+
+#: Voxels that suffice for a correlation.
+_SAMPLE = 200_000
+
+
+def check_magnitude(magnitude: Array, echo_times_s: Sequence[float]) -> tuple[str, ...]:
+    """Refuse an empty, signed or ruined echo.
+
+    Parameters
+    ----------
+    magnitude : ndarray, shape (I, J, K, E[, C])
+        a.u.
+    echo_times_s : sequence of float
+        For the messages, s.
+
+    Returns
+    -------
+    tuple of str
+        A warning for each echo that is saturated in part.
+
+    Raises
+    ------
+    InputError
+        With the number of the echo.
+    """
+    notes = []
+    for name, echo in _echoes(magnitude, echo_times_s):
+        check_volume("gre_magnitude", echo, echo.shape)
+        low, high = float(echo.min()), float(echo.max())
+        if low < 0.0 or high <= 0.0:
+            raise InputError(f"gre_magnitude of {name}", f"values from {low:.6g} to {high:.6g}",
+                             "values ≥ 0, not all of them 0",
+                             "Check that this is the magnitude and that the echo was exported whole; set what "
+                             "interpolation made negative to 0.")  # fmt: skip
+        share = np.count_nonzero(echo == high) / np.count_nonzero(echo)
+        if share >= REFUSE_SATURATED:
+            raise InputError(f"gre_magnitude of {name}", f"{share:.0%} of its voxels at the largest value, {high:.6g}",
+                             "an image that is not saturated",
+                             "Export the original images again; a rescaled or 8-bit copy loses the decay.")  # fmt: skip
+        if share >= WARN_SATURATED:
+            notes.append(f"{share:.1%} of the voxels of {name} lie at its largest magnitude, {high:.6g}: it is "
+                         "saturated there, and R2* will be wrong there.")  # fmt: skip
+    return tuple(notes)
+
+
+def check_phase(values: Array, magnitude: Array, echo_times_s: Sequence[float]) -> None:
+    """Refuse phase with voxels that are no numbers, a constant echo, and magnitude in its place.
+
+    Parameters
+    ----------
+    values : ndarray, shape (I, J, K, E[, C])
+        Phase as the headers rescale it, any unit.
+    magnitude : ndarray, same shape
+        a.u.
+    echo_times_s : sequence of float
+        For the messages, s.
+
+    Raises
+    ------
+    InputError
+        With the number of the echo.
+    """
+    pairs = zip(_echoes(values, echo_times_s), _echoes(magnitude, echo_times_s), strict=True)
+    for (name, echo), (_, signal) in pairs:
+        check_volume("gre_phase", echo, echo.shape)
+        low, high = float(echo.min()), float(echo.max())
+        if low == high:
+            raise InputError(f"gre_phase of {name}", f"the same value everywhere, {low:.6g}", "phase that varies",
+                             "The echo is empty or damaged; export it again.")  # fmt: skip
+        if low >= 0.0 and (likeness := _correlation(echo, signal)) > MAGNITUDE_CORRELATION:
+            raise InputError(f"gre_phase of {name}", f"an image that resembles the magnitude (correlation "
+                             f"{likeness:.2f}, no value below 0)", "wrapped phase",
+                             "The magnitude seems to have been given as phase; name the phase images.")  # fmt: skip
+
+
+def _echoes(values: Array, echo_times_s: Sequence[float]) -> Iterator[tuple[str, Array]]:
+    for echo, time in enumerate(echo_times_s):
+        yield f"echo {echo + 1} ({time * 1e3:.4g} ms)", values[:, :, :, echo]
+
+
+def _correlation(one: Array, other: Array) -> float:
+    """Pearson's correlation of evenly drawn voxels above zero: a background set to zero proves nothing."""
+    step = 1 + one.size // _SAMPLE
+    a, b = (np.ravel(part)[::step].astype(np.float64) for part in (one, other))
+    signal = (a > 0.0) & (b > 0.0)
+    a, b = a[signal] - a[signal].mean(), b[signal] - b[signal].mean()
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm > 0.0 else 0.0

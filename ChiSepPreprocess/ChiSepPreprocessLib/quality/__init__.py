@@ -1,0 +1,1 @@
+"""Quality control: what was measured and computed, in numbers, words and one picture."""

@@ -1,0 +1,129 @@
+"""LBV against analytic dipole fields of spheres and against a direct solution of its equations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ChiSepPreprocessLib.artifacts import Array
+from ChiSepPreprocessLib.bgremove.lbv import LbvOptions, lbv
+from ChiSepPreprocessLib.errors import CancelledError, InputError
+from ChiSepPreprocessLib.progress import Reporter
+from sphere_fields import DIRECTIONS, VOXELS_MM, Vector, background, ellipsoid, norm_ratio, sources
+
+SILENT = Reporter()
+
+
+@pytest.mark.parametrize("b0", DIRECTIONS)
+@pytest.mark.parametrize(("voxel_mm", "limit"), [*zip(VOXELS_MM, (2.7e-5, 9e-5, 2.8e-4), strict=True)])
+def test_background_vanishes(voxel_mm: Vector, limit: float, b0: Vector) -> None:
+    field, mask = background(voxel_mm, b0), ellipsoid(voxel_mm)
+    local, field_mask = lbv(field, mask, voxel_mm, LbvOptions(), SILENT)
+    assert norm_ratio(local, field, field_mask) < limit
+    assert not local[~field_mask].any()
+
+
+@pytest.mark.parametrize("b0", DIRECTIONS)
+@pytest.mark.parametrize(("voxel_mm", "limit"), [*zip(VOXELS_MM, (0.039, 0.041, 0.048), strict=True)])
+def test_sources_inside_stay(voxel_mm: Vector, limit: float, b0: Vector) -> None:
+    truth, mask = sources(voxel_mm, b0), ellipsoid(voxel_mm)
+    total = truth + background(voxel_mm, b0)
+    local, field_mask = lbv(total, mask, voxel_mm, LbvOptions(), SILENT)
+    assert norm_ratio(total, truth, field_mask) > 20
+    assert norm_ratio(local - truth, truth, field_mask) < limit
+    slope = float((local * truth)[field_mask].sum() / (truth[field_mask] ** 2).sum())
+    assert slope == pytest.approx(1.0, abs=0.01)
+
+
+def test_correction_undoes_the_error_of_the_seven_point_laplacian() -> None:
+    voxel_mm, b0 = VOXELS_MM[1], DIRECTIONS[1]
+    field, mask = background(voxel_mm, b0), ellipsoid(voxel_mm)
+    left = []
+    for corrections in (0, 1, 2):
+        local, field_mask = lbv(field, mask, voxel_mm, LbvOptions(corrections=corrections), SILENT)
+        left.append(norm_ratio(local, field, field_mask))
+    assert left == pytest.approx([9.17e-4, 7.6e-5, 6.3e-5], rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(17, 12, 14), (11, 19, 13)])
+def test_is_the_solution_of_the_seven_point_equations(shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(0)
+    voxel_mm = (1.0, 1.4, 2.2)
+    mask = rng.random(shape) > 0.02
+    field = rng.standard_normal(shape)
+    local, field_mask = lbv(
+        np.where(mask, field, 99.0), mask, voxel_mm, LbvOptions(tolerance=1e-5, corrections=0), SILENT
+    )
+    np.testing.assert_allclose(local, solved_directly(field, field_mask, voxel_mm), atol=2e-5)
+
+
+def solved_directly(field: Array, inside: Array, voxel_mm: Vector) -> Array:
+    """Local field by a sparse direct solution, one equation for each voxel inside."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.linalg import spsolve
+
+    number = np.full(inside.shape, -1)
+    number[inside] = np.arange(inside.sum())
+    centre = number[inside]
+    rows, columns, values = [centre], [centre], [np.full(len(centre), -2 * sum(size**-2 for size in voxel_mm))]
+    right = np.zeros(len(centre))
+    for axis, size in enumerate(voxel_mm):
+        for step in (-1, 1):
+            neighbour = np.roll(number, step, axis)[inside]
+            free = neighbour >= 0
+            rows, columns = [*rows, centre[free]], [*columns, neighbour[free]]
+            values.append(np.full(free.sum(), size**-2))
+            right -= np.where(free, 0, np.roll(field, step, axis)[inside]) * size**-2
+    matrix = coo_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))).tocsc()
+    local = np.zeros(inside.shape)
+    local[inside] = field[inside] - spsolve(matrix, right)
+    return local
+
+
+def test_harmonic_polynomials_vanish() -> None:
+    voxel_mm, shape = (0.8, 1.1, 1.7), (25, 22, 17)
+    x, y, z = np.meshgrid(*(np.arange(n) * size for n, size in zip(shape, voxel_mm, strict=True)), indexing="ij")
+    mask = np.ones(shape, np.bool_)
+    # Beyond the second order the seven-point Laplacian errs; corrected, only from the sixth on.
+    for polynomial in (3 + x - 2 * y + z, x * y - z * x, x**2 - y**2, x**4 - 6 * x**2 * z**2 + z**4):
+        local = lbv(polynomial, mask, voxel_mm, LbvOptions(corrections=3), SILENT)[0]
+        assert np.abs(local).max() < 2e-6 * np.abs(polynomial).max()
+
+
+def test_the_field_mask_is_the_mask_without_its_outer_layers() -> None:
+    mask = np.ones((9, 11, 8), np.bool_)
+    for peel in (0, 1, 2):
+        expected = np.zeros_like(mask)
+        expected[1 + peel : -1 - peel, 1 + peel : -1 - peel, 1 + peel : -1 - peel] = True
+        field_mask = lbv(np.zeros(mask.shape), mask, (1.0, 1.0, 2.0), LbvOptions(peel_voxels=peel), SILENT)[1]
+        np.testing.assert_array_equal(field_mask, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "quantity"),
+    [
+        ({"total_field": np.zeros((5, 5, 6))}, "total field"),
+        ({"total_field": np.full((9, 9, 9), np.nan)}, "total field"),
+        ({"mask": np.zeros((9, 9, 9), np.bool_)}, "mask"),
+        ({"mask": np.ones((9, 9, 9), np.uint8)}, "mask"),
+        ({"mask": np.arange(729).reshape(9, 9, 9) == 364}, "mask"),
+        ({"voxel_size_mm": (1.0, 1.0)}, "voxel size"),
+        ({"options": LbvOptions(peel_voxels=-1)}, "LBV peel"),
+        ({"options": LbvOptions(peel_voxels=4)}, "mask"),
+        ({"options": LbvOptions(tolerance=0.0)}, "LBV tolerance"),
+        ({"options": LbvOptions(corrections=-1)}, "LBV corrections"),
+        ({"options": LbvOptions(maximum_sweeps=0)}, "LBV sweeps"),
+    ],
+)
+def test_bad_input_is_named(change: dict[str, object], quantity: str) -> None:
+    given = {"total_field": np.zeros((9, 9, 9)), "mask": np.ones((9, 9, 9), np.bool_),
+             "voxel_size_mm": (1.0, 1.0, 1.0), "options": LbvOptions(), "report": SILENT}  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        lbv(**{**given, **change})  # type: ignore[arg-type]
+    assert caught.value.quantity == quantity
+
+
+def test_can_be_cancelled() -> None:
+    field = np.random.default_rng(1).standard_normal((20, 20, 20))
+    with pytest.raises(CancelledError):
+        lbv(field, field > -9, (1.0, 1.0, 1.0), LbvOptions(), Reporter(lambda status: status.fraction < 0.1))
