@@ -16,6 +16,7 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Progress, Reporter
 
 from . import methods
+from .evaluation.phase_sign import phase_sign_score, phase_sign_warnings
 from .methods import Method
 from .solvers.solution import Solution
 
@@ -59,7 +60,7 @@ def reconstruct(maps: MapSet, *, method: str, options: Any = None, progress: Pro
     with set_workers(os.cpu_count() or 1):
         solution = chosen.run(_cropped(maps, chosen, box), mask[box], settings, report.span(0.02, 0.98))
     report("done", 1.0)
-    return maps.including(*_as_maps(solution, maps, chosen, settings, box))
+    return maps.including(*_as_maps(solution, maps, chosen, settings, box, _sign_score(solution, maps, mask, box)))
 
 
 def _settings(method: Method, options: Any) -> Any:
@@ -109,11 +110,21 @@ def _cropped(maps: MapSet, method: Method, box: Box) -> MapSet:
     return MapSet(grid, maps.scan, {name: Map(name=name, data=maps.array(name)[box], grid=grid) for name in names})
 
 
-def _as_maps(solution: Solution, maps: MapSet, method: Method, settings: Any, box: Box) -> list[Map]:
+def _sign_score(solution: Solution, maps: MapSet, mask: NDArray[np.bool_], box: Box) -> float | None:
+    """Whether iron-rich tissue comes out paramagnetic; None where there is no map that could tell."""
+    if "chi_total" not in solution.maps or "r2star" not in maps:
+        return None
+    return phase_sign_score(solution.maps["chi_total"], maps.array("r2star")[box], mask[box], maps.grid.voxel_size_mm)
+
+
+def _as_maps(
+    solution: Solution, maps: MapSet, method: Method, settings: Any, box: Box, sign_score: float | None
+) -> list[Map]:
     inputs = [maps[name] for name in (*method.needs, *method.uses) if name in maps]
-    record = {**asdict(settings), **solution.record, "inputs": {one.name: one.method for one in inputs}}
+    record = {**asdict(settings), **solution.record, "inputs": {one.name: one.method for one in inputs},
+              "phase_sign_score": sign_score}  # fmt: skip
     inherited = [text for one in inputs for text in one.warnings]
-    warnings = tuple(dict.fromkeys((*solution.warnings, *inherited)))
+    warnings = tuple(dict.fromkeys((*phase_sign_warnings(sign_score), *solution.warnings, *inherited)))
     made = []
     for name in method.gives:
         data = np.zeros(maps.grid.shape, dtype=np.float32)

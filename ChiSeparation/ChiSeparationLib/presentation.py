@@ -21,7 +21,7 @@ from .lesions.grading import grade_lesions
 from .lesions.table import LesionTable
 from .report.html import Picture, ReportContent, write_report
 from .report.table import summarise_maps, write_summary_csv
-from .run_folder import LESIONS, MAPS, PICTURES, REPORT, SCENE, read_record
+from .run_folder import LESIONS, MAPS, PICTURES, QUALITY, REPORT, SCENE, read_record
 from .workflow import Study
 
 #: Maps that get pictures, in the report's order.
@@ -180,6 +180,11 @@ def _pictures(
     return pictures
 
 
+def _quality_page(folder: Path) -> tuple[Picture, ...]:
+    page = folder / QUALITY
+    return (Picture("Quality of the data", page),) if page.is_file() else ()
+
+
 def _content(
     study: Study, extras: Extras, tables: Mapping[str, LesionTable], pictures: list[Picture],
     problems: tuple[str, ...], seconds: float,
@@ -196,7 +201,7 @@ def _content(
         },
         warnings=(*study.warnings, *problems),
         maps=summarise_maps(every),
-        pictures=tuple(pictures),
+        pictures=(*pictures, *_quality_page(study.folder)),
         lesions=tables,
         evaluation=extras.evaluation or None,
         simulated=extras.simulated,

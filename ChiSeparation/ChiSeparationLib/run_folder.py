@@ -27,7 +27,7 @@ from ChiSepPreprocessLib.files import (
 
 #: Folders of the maps that preprocessing makes, the images that they are shown on, lesion labels, pictures.
 MAPS, IMAGES, LESIONS, PICTURES = "maps", "images", "lesions", "pictures"
-SCENE, REPORT = "scene.mrb", "report.html"
+SCENE, REPORT, QUALITY = "scene.mrb", "report.html", "quality.png"
 _RECORD, _LOCK = "provenance.json", ".lock"
 
 
@@ -179,7 +179,7 @@ def _clear(path: Path, record: Mapping[str, Any]) -> None:
     """Remove what an earlier run has written, and nothing else."""
     for folder in _folders(path, record):
         shutil.rmtree(folder)
-    for name in (SCENE, REPORT):
+    for name in (SCENE, REPORT, QUALITY):
         (path / name).unlink(missing_ok=True)
 
 

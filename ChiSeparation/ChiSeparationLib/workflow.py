@@ -15,10 +15,12 @@ from ChiSepPreprocessLib.given import read_given_map
 from ChiSepPreprocessLib.loading import LoadOptions, check_reconstructable, load_acquisition
 from ChiSepPreprocessLib.pipeline import PreprocessOptions, combined_magnitude, preprocess
 from ChiSepPreprocessLib.progress import Progress, Reporter
+from ChiSepPreprocessLib.quality.picture import write_quality_picture
+from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
 from ChiSepReconstructLib.methods import get
 from ChiSepReconstructLib.pipeline import reconstruct
 
-from .run_folder import MAPS, RunFolder, busy, check_apart, fingerprint, read_record, read_run
+from .run_folder import MAPS, QUALITY, RunFolder, busy, check_apart, fingerprint, read_record, read_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,8 @@ class Study:
         Where everything was written.
     mark : str
         Fingerprint of the inputs.
+    quality : QualityRecord or None
+        Of the acquisition and the preprocessed maps.
     """
 
     acquisition: Acquisition | None
@@ -91,6 +95,7 @@ class Study:
     results: Mapping[str, MapSet]
     folder: Path
     mark: str
+    quality: QualityRecord | None = None
 
     @cached_property
     def images(self) -> dict[str, Image]:
@@ -108,7 +113,8 @@ class Study:
             text for result in (self.maps, *self.results.values()) for one in result.values() for text in one.warnings
         ]
         first = self.acquisition.warnings if self.acquisition else ()
-        return tuple(dict.fromkeys((*first, *spoken)))
+        judged = self.quality.warnings if self.quality else ()
+        return tuple(dict.fromkeys((*first, *judged, *spoken)))
 
 
 def run_preprocess(
@@ -160,12 +166,15 @@ def _preprocessed(
         acquisition,
         options=options,
         given={**folder.complete_maps(acquisition.grid), **given},
-        progress=report.forward,
+        progress=report.span(0.0, 0.9).forward,
         on_map=lambda one: folder.keep(one, acquisition.scan),
     )
     for name in given:
         folder.keep(maps[name], acquisition.scan)
-    study = Study(acquisition, maps, {}, folder.path, folder.mark)
+    report("quality", 0.9)
+    quality = quality_record(acquisition, maps)
+    write_quality_picture(folder.path / QUALITY, quality, acquisition, maps)
+    study = Study(acquisition, maps, {}, folder.path, folder.mark, quality)
     for name, image in study.images.items():
         folder.keep_image(name, image)
     return study, time.perf_counter() - started
@@ -302,6 +311,7 @@ def _record(
         "options": dict(options),
         "methods": read_record(folder.path).get("methods", {}),
         "warnings": list(study.warnings),
+        "quality": asdict(study.quality) if study.quality else {},
         "maps": list(study.maps),
         "seconds": _rounded(seconds),
     })  # fmt: skip
