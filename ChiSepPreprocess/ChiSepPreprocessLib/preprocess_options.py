@@ -66,7 +66,7 @@ class PreprocessOptions:
 
 #: The chain of Kim et al. (χ-sepnet, 2025): BET, V-SHARP up to 20 mm on each echo, averaging by Wu et al. (2012), ARLO.
 _PAPER = PreprocessOptions(
-    mask=MaskOptions(method="bet"),
+    mask=MaskOptions(method="bet", surroundings_mm=0.0),
     field_map=FieldOptions(average=CombineOptions(weighting="wu2012"), offset_sigma_mm=0.0),
     background=BackgroundOptions(
         method="v-sharp", vsharp=VSharpOptions(maximum_radius_mm=20.0), each_echo=True, largest_residual_rad=0.0

@@ -19,6 +19,7 @@ from .fieldmap.field import measure_field
 from .fieldmap.reliability import estimate_noise_sigma, field_sigma_hz
 from .masking.checks import check_mask
 from .masking.mask import make_brain_mask
+from .masking.quality import with_surroundings
 from .preprocess_options import PreprocessOptions
 from .progress import Reporter
 from .quantities import TWO_PI, hz_to_ppm, ppm_to_hz
@@ -109,15 +110,17 @@ def total_field_step(run: Run, report: Reporter) -> tuple[Map, ...]:
         return ()
     acquisition, options, mask = run.acquisition, run.options, run.array("brain_mask")
     magnitude, times, size = acquisition.gre_magnitude, acquisition.scan.echo_times_s, acquisition.grid.voxel_size_mm
-    phase, doubts = _one_polarity(run, mask, report.span(0.0, 0.1))
+    region = with_surroundings(acquisition.gre_phase, magnitude, times, mask, size, options.mask.surroundings_mm,
+                               options.mask.quality)  # fmt: skip
+    phase, doubts = _one_polarity(run, mask, report.span(0.05, 0.15))
     how = [] if options.field_map.method == "complex-fit" else ["mcpc-3d-s", options.unwrap.method]
     if how:
-        phase, _ = remove_phase_offset(magnitude, phase, times, mask, size, options.offset, report.span(0.1, 0.35))
-    fit, unwrapped = measure_field(phase, magnitude, times, mask, size, options.field_map, options.unwrap,
-                                   report.span(0.35, 0.95))  # fmt: skip
+        phase, _ = remove_phase_offset(magnitude, phase, times, region, size, options.offset, report.span(0.15, 0.4))
+    fit, unwrapped = measure_field(phase, magnitude, times, region, size, options.field_map, options.unwrap,
+                                   report.span(0.4, 0.95))  # fmt: skip
     run.unwrapped = unwrapped if options.background.each_echo else None
     noise = estimate_noise_sigma(fit.misfit, mask, len(times))
-    sigma_hz = field_sigma_hz(magnitude, times, mask, noise, fit.misfit, size)
+    sigma_hz = field_sigma_hz(magnitude, times, region, noise, fit.misfit, size)
     # A field that the phase does not tell at all is uniform over 1/ΔTE.
     sigma_hz = np.minimum(sigma_hz, 1 / (np.sqrt(12) * min(np.diff(times))))
     residual_rad = float(np.median(fit.residual_rad[mask]))
@@ -159,13 +162,13 @@ def local_field_step(run: Run, report: Reporter) -> tuple[Map, ...]:
     if "local_field" in run.maps:
         seen = mask & (run.array("local_field") != 0)
         return (run.make("field_mask", seen & _seen_by_spin_echo(run), "nonzero local field"),)
-    reliable, doubts = _reliable(run, mask)
+    known, doubts = _known(run, mask)
     sigma = run.array("field_sigma") if "field_sigma" in run.maps else None
 
     def removed(field_ppm: Array, part: Reporter) -> tuple[Array, Array]:
         grid = run.acquisition.grid
         return remove_background(field_ppm, mask, grid.voxel_size_mm, grid.b0_direction_ijk, options, part,
-                                 reliable=reliable, sigma=sigma)  # fmt: skip
+                                 known=known, sigma=sigma)  # fmt: skip
 
     if options.each_echo and run.unwrapped is not None:
         local, valid = _each_echo(run, run.unwrapped, removed, report)
@@ -180,17 +183,19 @@ def local_field_step(run: Run, report: Reporter) -> tuple[Map, ...]:
     return run.make("local_field", local, method, options, *doubts), run.make("field_mask", valid, method)
 
 
-def _reliable(run: Run, mask: Array) -> tuple[Array | None, tuple[str, ...]]:
-    """Where the total field was measured well; everywhere, with a warning, if that would be too little."""
+def _known(run: Run, mask: Array) -> tuple[Array, tuple[str, ...]]:
+    """Where the total field was measured well; all of it, with a warning, if that would be too little."""
+    brought = run.maps["total_field"].method == "given"
+    region = mask if brought else mask | (run.array("total_field") != 0)
     limit_rad = run.options.background.largest_residual_rad
     if limit_rad == 0 or "phase_residual" not in run.maps:
-        return None, ()
-    reliable = run.array("phase_residual") <= limit_rad
-    share = float(reliable[mask].mean())
+        return region, ()
+    known = region & (run.array("phase_residual") <= limit_rad)
+    share = float(known[mask].mean())
     if share >= _ENOUGH_RELIABLE:
-        return reliable, ()
-    return None, (f"Only {share:.0%} of the brain has echoes whose phases lie on a line within {limit_rad:g} rad; "
-                  "the local field was made of all of it.",)  # fmt: skip
+        return known, ()
+    return region, (f"Only {share:.0%} of the brain has echoes whose phases lie on a line within {limit_rad:g} rad; "
+                    "the local field was made of all of it.",)  # fmt: skip
 
 
 def _each_echo(

@@ -45,7 +45,7 @@ def test_each_method_is_called_with_its_options() -> None:
     for method, (local, valid) in expected.items():
         chosen = BackgroundOptions(method=method, single_step=options.single_step, vsharp=options.vsharp,
                                    pdf=options.pdf, lbv=options.lbv)  # fmt: skip
-        found = remove_background(field, mask, VOXEL_MM, B0, chosen, SILENT, reliable=reliable, sigma=sigma)
+        found = remove_background(field, mask, VOXEL_MM, B0, chosen, SILENT, known=mask & reliable, sigma=sigma)
         np.testing.assert_array_equal(found[0], local)
         np.testing.assert_array_equal(found[1], valid)
 
@@ -55,7 +55,7 @@ def test_what_is_not_reliable_does_not_matter(method: BackgroundMethod) -> None:
     field, mask, reliable, sigma = case()
     options = BackgroundOptions(method=method)
     both = [
-        remove_background(one, mask, VOXEL_MM, B0, options, SILENT, reliable=reliable, sigma=sigma)[0]
+        remove_background(one, mask, VOXEL_MM, B0, options, SILENT, known=mask & reliable, sigma=sigma)[0]
         for one in (field, np.where(reliable, field, 77.0))
     ]
     np.testing.assert_array_equal(both[0], both[1])

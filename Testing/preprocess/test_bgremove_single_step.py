@@ -12,7 +12,17 @@ from ChiSepPreprocessLib.bgremove.spheres import SphericalMeans, mask_depth_mm
 from ChiSepPreprocessLib.bgremove.vsharp import VSharpOptions, vsharp
 from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter
-from sphere_fields import DIRECTIONS, VOXELS_MM, Vector, background, ellipsoid, norm_ratio, sources, sphere_field
+from sphere_fields import (
+    DIRECTIONS,
+    VOXELS_MM,
+    Vector,
+    background,
+    coordinates_mm,
+    ellipsoid,
+    norm_ratio,
+    sources,
+    sphere_field,
+)
 
 SILENT = Reporter()
 
@@ -91,11 +101,28 @@ def test_what_is_not_reliable_is_not_used_but_filled() -> None:
     reliable = np.ones_like(mask)
     reliable[40:42, 70:72, 43:45] = False
     wrong = np.where(reliable, total, 50.0)
-    found = [single_step(field, mask, voxel_mm, b0, SingleStepOptions(), SILENT, reliable) for field in (total, wrong)]
+    found = [
+        single_step(field, mask, voxel_mm, b0, SingleStepOptions(), SILENT, mask & reliable) for field in (total, wrong)
+    ]
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert found[0][1][~reliable].all()
     near = np.s_[36:46, 66:76, 39:49]
     assert np.abs(found[1][0] - truth)[near].max() < 0.1 * np.abs(truth).max()
+
+
+def test_field_around_the_mask_helps_at_its_border_and_its_sources_are_left_out() -> None:
+    """A brain within a larger known region, with a source in the brain's rim and one beyond it."""
+    voxel_mm, b0 = VOXELS_MM[0], DIRECTIONS[1]
+    x, y, z = (axis / length for axis, length in zip(coordinates_mm(voxel_mm), (34.0, 41.0, 32.0), strict=True))
+    mask, known = np.asarray(x**2 + y**2 + z**2 < 1), ellipsoid(voxel_mm)
+    truth = sphere_field(voxel_mm, (27.0, 4.0, 3.0), 4.0, 0.1, b0)
+    total = truth + sphere_field(voxel_mm, (-3.0, -44.0, 2.0), 2.5, 0.1, b0) + background(voxel_mm, b0)
+    errors = []
+    for measured in (None, known):
+        local, valid = single_step(total, mask, voxel_mm, b0, SingleStepOptions(), SILENT, measured)
+        assert not local[~mask].any()
+        errors.append(norm_ratio(local - truth, truth, valid))
+    assert errors[1] < 0.12 < 0.2 < errors[0]
 
 
 def test_field_in_other_units_gives_the_same_in_them() -> None:

@@ -11,7 +11,7 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.masking.bet import brain_mask
 from ChiSepPreprocessLib.masking.checks import check_mask
 from ChiSepPreprocessLib.masking.mask import MaskMethod, MaskOptions, make_brain_mask, refine
-from ChiSepPreprocessLib.masking.quality import QualityOptions, reliable_part
+from ChiSepPreprocessLib.masking.quality import QualityOptions, reliable_part, with_surroundings
 
 SHAPE, VOXELS_MM = (59, 67, 39), (3.0, 3.0, 4.5)
 TIMES = (0.005, 0.010)
@@ -124,3 +124,17 @@ def test_options_out_of_range_are_refused(options: dict[str, MaskMethod]) -> Non
         MaskOptions(**options)  # type: ignore[arg-type]
     with pytest.raises(InputError):
         QualityOptions(threshold=1.0)
+
+
+def test_surroundings_are_where_phase_is_reliable(head: tuple[Array, Array, dict[str, Array]]) -> None:
+    """The scalp, 7 to 13 mm beyond the brain, has reliable phase; the bone between them has none."""
+    magnitude, phase, parts = head
+    mask = reliable_part(phase, magnitude, TIMES, parts["brain"], VOXELS_MM, QualityOptions())
+    wide = with_surroundings(phase, magnitude, TIMES, mask, VOXELS_MM, 6.0, QualityOptions())
+    assert wide[mask].all()
+    added = wide & ~mask
+    assert np.count_nonzero(added & ~parts["brain"]) < 0.01 * np.count_nonzero(mask)
+    assert with_surroundings(phase, magnitude, TIMES, mask, VOXELS_MM, 0.0, QualityOptions()) is mask
+    shrunk = binary_erosion(mask, iterations=2)
+    again = with_surroundings(phase, magnitude, TIMES, shrunk, VOXELS_MM, 6.0, QualityOptions())
+    assert np.count_nonzero(again & mask) > 0.5 * np.count_nonzero(mask & ~shrunk) + np.count_nonzero(shrunk)

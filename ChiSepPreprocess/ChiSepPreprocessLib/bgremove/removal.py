@@ -60,7 +60,7 @@ def remove_background(
     options: BackgroundOptions,
     report: Reporter,
     *,
-    reliable: Array | None = None,
+    known: Array | None = None,
     sigma: Array | None = None,
 ) -> tuple[Array, Array]:
     """Remove the field of all sources outside the mask by the chosen method.
@@ -79,8 +79,9 @@ def remove_background(
         See there.
     report : Reporter
         Progress.
-    reliable : ndarray of bool, shape (I, J, K), optional
-        Where the field was measured well. Single step fills the rest; the others take it from the mask.
+    known : ndarray of bool, shape (I, J, K), optional
+        Where the field was measured well, in the mask or around it; the mask by default. Single step uses all of it
+        and fills what lacks in the mask; the others keep to the part in the mask.
     sigma : ndarray, shape (I, J, K), optional
         Expected error of the field, in its unit; weights PDF.
 
@@ -96,14 +97,12 @@ def remove_background(
     InputError
         If shapes differ, an option is out of range or no voxel is left.
     """
-    known = mask if reliable is None else mask & reliable
     if options.method == "single-step":
-        return single_step(
-            total_field, mask, voxel_size_mm, b0_direction_ijk, options.single_step, report, reliable=known
-        )
+        return single_step(total_field, mask, voxel_size_mm, b0_direction_ijk, options.single_step, report, known)
+    inside = mask if known is None else mask & known
     if options.method == "pdf":
         weights = None if sigma is None else 1 / np.where(sigma > 0, sigma, np.inf)
-        return pdf(total_field, known, voxel_size_mm, b0_direction_ijk, options.pdf, report, weights)
+        return pdf(total_field, inside, voxel_size_mm, b0_direction_ijk, options.pdf, report, weights)
     if options.method == "lbv":
-        return lbv(total_field, known, voxel_size_mm, options.lbv, report)
-    return vsharp(total_field, known, voxel_size_mm, options.vsharp, report)
+        return lbv(total_field, inside, voxel_size_mm, options.lbv, report)
+    return vsharp(total_field, inside, voxel_size_mm, options.vsharp, report)

@@ -54,7 +54,7 @@ def single_step(
     b0_direction_ijk: Sequence[float],
     options: SingleStepOptions,
     report: Reporter,
-    reliable: Array | None = None,
+    known: Array | None = None,
 ) -> tuple[Array, Array]:
     """Find the sources in the mask whose field explains what of the total field cannot come from outside.
 
@@ -69,7 +69,7 @@ def single_step(
     total_field : ndarray, shape (I, J, K)
         Any unit; the result has the same.
     mask : ndarray of bool, shape (I, J, K)
-        Where the local sources are.
+        Where the local field and its sources are.
     voxel_size_mm : sequence of float
         Along i, j, k, mm.
     b0_direction_ijk : sequence of float
@@ -78,8 +78,9 @@ def single_step(
         See there.
     report : Reporter
         Progress.
-    reliable : ndarray of bool, shape (I, J, K), optional
-        Where in the mask the total field was measured well; the rest is not used. All of it by default.
+    known : ndarray of bool, shape (I, J, K), optional
+        Where the total field was measured well; the mask by default. What lacks in the mask is filled; what lies
+        around it helps at its border, and the field of sources there is left out.
 
     Returns
     -------
@@ -95,20 +96,21 @@ def single_step(
     """
     check_field(total_field, mask, voxel_size_mm)
     _check_options(options)
-    known = mask if reliable is None else mask & reliable
-    check_volume("reliable", known, mask.shape)
-    crop = bounding_box(mask)
+    known = mask if known is None else known
+    check_volume("known field", known, mask.shape)
+    support = mask | known
+    crop = bounding_box(support)
     depth_mm = mask_depth_mm(known[crop], voxel_size_mm)
     radii = [radius for radius in _radii_mm(options, max(voxel_size_mm)) if radius < depth_mm.max()]
     if not radii:
         raise InputError("mask", f"a largest depth of {depth_mm.max():.3g} mm", "room for the smallest sphere",
                          "Check the mask and its reliable part.")  # fmt: skip
-    sources = _Sources(mask[crop], SphericalMeans(depth_mm, radii, voxel_size_mm), b0_direction_ijk, options)
+    sources = _Sources(support[crop], SphericalMeans(depth_mm, radii, voxel_size_mm), b0_direction_ijk, options)
     field = np.where(known, total_field, 0)[crop].astype(np.float32)
     chi, unexplained = sources.fit(field, options.iterations, report)
     local, field_mask = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.bool_)
     field_mask[crop] = _one_voxel_around(depth_mm > radii[-1]) & mask[crop]
-    modelled = _dipole_field(chi, voxel_size_mm, b0_direction_ijk)
+    modelled = _dipole_field(chi * mask[crop], voxel_size_mm, b0_direction_ijk)
     local[crop] = np.where(field_mask[crop], modelled + unexplained, 0)
     report("single step", 1.0)
     return local, field_mask

@@ -35,6 +35,9 @@ class MaskOptions:
         Fill closed cavities at the end.
     erosion_mm : float
         Taken from the rim at the end, mm.
+    surroundings_mm : float
+        The total field is measured this far around the brain too, where the phase is reliable, mm: background
+        removal then knows more at the brain's border.
     """
 
     method: MaskMethod = "bet+phase-quality"
@@ -42,12 +45,14 @@ class MaskOptions:
     quality: QualityOptions = field(default_factory=QualityOptions)
     fill_holes: bool = True
     erosion_mm: float = 0.0
+    surroundings_mm: float = 4.0
 
     def __post_init__(self) -> None:
         if self.method not in get_args(MaskMethod):
             raise InputError("mask method", self.method, f"one of {', '.join(get_args(MaskMethod))}")
-        if not self.erosion_mm >= 0:
-            raise InputError("mask erosion", f"{self.erosion_mm} mm", "a length ≥ 0 mm")
+        if not (self.erosion_mm >= 0 and self.surroundings_mm >= 0):
+            got = f"{self.erosion_mm} mm and {self.surroundings_mm} mm"
+            raise InputError("mask erosion and surroundings", got, "lengths ≥ 0 mm")
 
 
 def make_brain_mask(

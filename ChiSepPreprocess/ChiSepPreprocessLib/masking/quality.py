@@ -14,7 +14,7 @@ import numpy as np
 from ..artifacts import Array
 from ..errors import InputError
 from ..unwrap.romeo import voxel_quality
-from .morphology import Mask, close_mm, fill_holes, largest_component, open_mm
+from .morphology import Mask, close_mm, dilate_mm, fill_holes, largest_component, open_mm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,37 @@ def reliable_part(
     good = mask & (quality >= options.threshold * _share_of_neighbours(mask))
     closed = _closed(good, voxel_size_mm, options) & mask
     return _not_empty(fill_holes(largest_component(closed)) & mask, options)
+
+
+def with_surroundings(
+    phase: Array, magnitude: Array, echo_times_s: Sequence[float], mask: Mask, voxel_size_mm: Sequence[float],
+    margin_mm: float, options: QualityOptions,
+) -> Mask:  # fmt: skip
+    """Mask and what lies around it with reliable phase: there the field can be measured too.
+
+    Parameters
+    ----------
+    phase, magnitude, echo_times_s, voxel_size_mm, options
+        As for :func:`reliable_part`.
+    mask : ndarray of bool, shape (I, J, K)
+        Not empty.
+    margin_mm : float
+        How far around the mask, mm; 0 for the mask alone.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Holds ``mask``.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not belong together.
+    """
+    if margin_mm == 0:
+        return mask
+    wide = dilate_mm(mask, margin_mm, voxel_size_mm)
+    return mask | reliable_part(phase, magnitude, echo_times_s, wide, voxel_size_mm, options)
 
 
 def quality_mask(
