@@ -20,6 +20,8 @@ from .quantities import larmor_frequency_hz
 
 Array = NDArray[Any]
 
+_SAME_DIRECTION = 0.99985  # cosine of one degree
+
 
 class Kind(Enum):
     """What the voxels of an artifact are."""
@@ -62,6 +64,7 @@ _SPECS = (
     _spec("field_sigma", "ppm", "expected error (standard deviation) of the total field", minimum=0.0),
     _spec("phase_residual", "rad", "phase that the total field leaves unexplained, mean over echoes", minimum=0.0),
     _spec("local_field", "ppm", "field of the sources inside the brain"),
+    _spec("b1", "1", "transmit field: actual over nominal flip angle", minimum=0.0),
     _spec("r2star", "1/s", "rate of the gradient-echo decay", minimum=0.0),
     _spec("r2", "1/s", "rate of the spin-echo decay", minimum=0.0),
     _spec("r2prime", "1/s", "reversible rate, r2star − r2", minimum=0.0),
@@ -271,6 +274,11 @@ class Acquisition:
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        agreement = abs(float(np.dot(self.scan.b0_direction_ijk, self.grid.b0_direction_ijk)))
+        if agreement < _SAME_DIRECTION:
+            raise InputError("B0 direction", f"{np.round(self.scan.b0_direction_ijk, 3)} in voxel axes",
+                             f"that of the grid, {np.round(self.grid.b0_direction_ijk, 3)}, within a degree",
+                             "Correct the affine, from which directions are taken.")  # fmt: skip
         shape = (*self.grid.shape, len(self.scan.echo_times_s))
         check_volume("gre_magnitude", self.gre_magnitude, shape)
         check_volume("gre_phase", self.gre_phase, shape)
@@ -360,9 +368,10 @@ class MapSet(Mapping[str, Map]):
     def __post_init__(self) -> None:
         for one in self.maps.values():
             if not one.grid.matches(self.grid):
+                apart = np.linalg.norm(one.grid.affine[:3, 3] - self.grid.affine[:3, 3])
                 raise InputError(one.name, f"grid {one.grid.shape}, {np.round(one.grid.voxel_size_mm, 3)} mm",
                                  f"the GRE's grid {self.grid.shape}, {np.round(self.grid.voxel_size_mm, 3)} mm",
-                                 "Resample it to the GRE first.")  # fmt: skip
+                                 f"First voxels lie {apart:.1f} mm apart. Resample it to the GRE first.")  # fmt: skip
 
     def __getitem__(self, name: str) -> Map:
         return self.maps[name]

@@ -39,6 +39,7 @@ _GIVEABLE: Mapping[str, _Plausible | None] = {
     "csf_mask": None,
     "total_field": _Plausible(1e-4, 2.0, (1e-3, 0.5), _FIELD, centred=True),
     "local_field": _Plausible(1e-5, 0.1, (1e-4, 0.015), _LOCAL),
+    "b1": _Plausible(0.2, 2.0, (0.5, 1.5), "Is it in percent or degrees? Divide by the nominal angle."),
     "r2star": _Plausible(1.0, 300.0, (5.0, 45.0), _RATE),
     "r2": _Plausible(1.0, 200.0, (4.0, 45.0), _RATE),
     "r2prime": _Plausible(0.05, 300.0, (1.0, 45.0), _RATE),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .artifacts import Acquisition, Array, Image, SpinEcho
+from .dicom.checks import check_magnitude
 from .dicom.collect import collected
 from .dicom.gradient_echo import LoadOptions, echo_times, read_gradient_echo
 from .dicom.groups import Group, check_echoes, check_one_session, link, of_role, read_echoes
@@ -58,7 +59,10 @@ def _found(*given: _Given, report: Reporter = Reporter()) -> Iterator[_Found]:  
         files: dict[Path, _Given] = {}
         for one in given:
             for file in unpacked.enter_context(collected(one.paths)):
-                files.setdefault(file.resolve(), one)
+                known = files.get(file.resolve())
+                # A file named for a role keeps it, although a folder named for another holds it too.
+                if known is None or (file in one.paths and file not in known.paths):
+                    files[file.resolve()] = one
         yield _read_headers(files, report)
 
 
@@ -265,6 +269,7 @@ def _read_spin_echo(groups: Sequence[Group], options: LoadOptions, report: Repor
     check_echoes(stacks, "spin echo")
     times, _ = echo_times(stacks, options.se_echo_times_s, "--se-echo-times")
     values, grid = read_echoes(stacks, report)
+    check_magnitude(values, times, "se_magnitude")
     return SpinEcho(values, times, grid, is_turbo(stacks[0].header.facts, len(stacks)))
 
 

@@ -2,7 +2,7 @@
 
 The road: brain mask → phase offset (MCPC-3D-S) → unwrapping (ROMEO) → echo combination
 → total field → gradient-echo decay → R2*; spin echo registered to the gradient echo → R2; R2′ = R2* − R2; background
-removal → local field. Any map can be handed in instead of being computed.
+removal (single step) → local field. Any map can be handed in instead of being computed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .artifacts import Acquisition, Map, MapSet
 from .denoise.mppca import denoise_complex
 from .given import check_given_maps
 from .loading import check_reconstructable
+from .masking.checks import check_mask
 from .preprocess_options import PRESETS, PreprocessOptions, preset
 from .progress import Progress, Reporter
 from .steps import (
@@ -30,7 +31,7 @@ from .steps import (
     total_field_step,
 )
 
-__all__ = ["PRESETS", "PreprocessOptions", "combined_magnitude", "preprocess", "preset"]
+__all__ = ["PRESETS", "PreprocessOptions", "checked_maps", "combined_magnitude", "preprocess", "preset"]
 
 
 def preprocess(
@@ -71,17 +72,22 @@ def preprocess(
     """
     check_reconstructable(acquisition)
     chosen, report = options or PreprocessOptions(), Reporter(progress)
-    checked = MapSet(acquisition.grid, acquisition.scan, _checked(acquisition, given or {}))
+    checked = MapSet(acquisition.grid, acquisition.scan, checked_maps(acquisition, given or {}))
     run = Run(_denoised(acquisition, chosen, report.span(0.0, 0.02)), chosen, dict(checked.maps))
     start = 0.02
     for name, products, share, step in _STEPS:
         part = report.span(start, start + share)
         start += share
         part(name, 0.0)
-        if not run.maps.keys() >= set(products):
+        if not run.maps.keys() >= set(products) or _needs_echoes(run, name):
             _keep(run, step(run, part), on_map)
     report("done", 1.0)
     return checked.including(*run.maps.values())
+
+
+def _needs_echoes(run: Run, name: str) -> bool:
+    """Whether a resumed run must unwrap again, since each echo's background is still to be removed."""
+    return name == "total field" and run.options.background.each_echo and "local_field" not in run.maps
 
 
 def _keep(run: Run, made: tuple[Map, ...], on_map: Callable[[Map], None] | None) -> None:
@@ -92,10 +98,21 @@ def _keep(run: Run, made: tuple[Map, ...], on_map: Callable[[Map], None] | None)
                 on_map(one)
 
 
-def _checked(acquisition: Acquisition, given: Mapping[str, Map]) -> dict[str, Map]:
-    """Maps that are there; those that the user brought are held against their unit."""
+def checked_maps(acquisition: Acquisition, given: Mapping[str, Map]) -> dict[str, Map]:
+    """Maps that are there; those that the user brought are held against their unit and the measured data.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be what it is called.
+    """
     brought = {name: one for name, one in given.items() if one.method == "given"}
-    return {**given, **check_given_maps(brought, acquisition)}
+    checked = {**given, **check_given_maps(brought, acquisition)}
+    if "brain_mask" in brought and brought["brain_mask"].grid.matches(acquisition.grid):
+        mask, magnitude = checked["brain_mask"], combined_magnitude(acquisition.gre_magnitude)
+        doubts = check_mask(mask.data, magnitude, acquisition.grid.voxel_volume_mm3)
+        checked["brain_mask"] = replace(mask, warnings=(*mask.warnings, *doubts))
+    return checked
 
 
 def _denoised(acquisition: Acquisition, options: PreprocessOptions, report: Reporter) -> Acquisition:

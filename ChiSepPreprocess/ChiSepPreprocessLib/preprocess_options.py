@@ -62,6 +62,9 @@ class PreprocessOptions:
         if self.without_spin_echo not in get_args(WithoutSpinEcho):
             expected = f"one of {', '.join(get_args(WithoutSpinEcho))}"
             raise InputError("R2′ without a spin echo", self.without_spin_echo, expected)
+        if self.background.each_echo and self.field_map.method == "complex-fit":
+            raise InputError("background.each_echo", "with the complex fit, which makes one field of all echoes",
+                             "the weighted average", "Set field_map.method to weighted-average.")  # fmt: skip
 
 
 #: The chain of Kim et al. (χ-sepnet, 2025): BET, V-SHARP up to 20 mm on each echo, averaging by Wu et al. (2012), ARLO.

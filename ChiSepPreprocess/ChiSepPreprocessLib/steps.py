@@ -23,7 +23,7 @@ from .masking.quality import with_surroundings
 from .preprocess_options import PreprocessOptions
 from .progress import Reporter
 from .quantities import TWO_PI, hz_to_ppm, ppm_to_hz
-from .registration.rigid import Alignment, align, resample
+from .registration.rigid import align, resample
 from .relaxometry.r2 import r2
 from .relaxometry.r2prime import r2prime_measured, r2prime_pseudo, r2prime_scaled
 from .relaxometry.r2star import r2star
@@ -98,7 +98,7 @@ def brain_mask_step(run: Run, report: Reporter) -> tuple[Map, ...]:
     grid = acquisition.grid
     mask = make_brain_mask(
         acquisition.gre_magnitude, acquisition.gre_phase, acquisition.scan.echo_times_s, grid.voxel_size_mm, options,
-        report, superior_axis_ijk=grid.b0_direction_ijk, combined=run.magnitude,
+        report, superior_axis_ijk=acquisition.scan.b0_direction_ijk, combined=run.magnitude,
     )  # fmt: skip
     return (run.make("brain_mask", mask, options.method, options, *check_mask(mask, run.magnitude,
                                                                               grid.voxel_volume_mm3)),)  # fmt: skip
@@ -106,7 +106,8 @@ def brain_mask_step(run: Run, report: Reporter) -> tuple[Map, ...]:
 
 def total_field_step(run: Run, report: Reporter) -> tuple[Map, ...]:
     """Field of all sources, its expected error, and the phase that it leaves unexplained."""
-    if "total_field" in run.maps or {"local_field", "r2star"} <= run.maps.keys():
+    brought = "total_field" in run.maps and run.maps["total_field"].method == "given"
+    if brought or {"local_field", "r2star"} <= run.maps.keys():
         return ()
     acquisition, options, mask = run.acquisition, run.options, run.array("brain_mask")
     magnitude, times, size = acquisition.gre_magnitude, acquisition.scan.echo_times_s, acquisition.grid.voxel_size_mm
@@ -119,8 +120,8 @@ def total_field_step(run: Run, report: Reporter) -> tuple[Map, ...]:
     fit, unwrapped = measure_field(phase, magnitude, times, region, size, options.field_map, options.unwrap,
                                    report.span(0.4, 0.95))  # fmt: skip
     run.unwrapped = unwrapped if options.background.each_echo else None
-    noise = estimate_noise_sigma(fit.misfit, mask, len(times))
-    sigma_hz = field_sigma_hz(magnitude, times, region, noise, fit.misfit, size)
+    noise = estimate_noise_sigma(fit, mask)
+    sigma_hz = field_sigma_hz(fit, region, noise, size)
     # A field that the phase does not tell at all is uniform over 1/ΔTE.
     sigma_hz = np.minimum(sigma_hz, 1 / (np.sqrt(12) * min(np.diff(times))))
     residual_rad = float(np.median(fit.residual_rad[mask]))
@@ -166,10 +167,12 @@ def local_field_step(run: Run, report: Reporter) -> tuple[Map, ...]:
     sigma = run.array("field_sigma") if "field_sigma" in run.maps else None
 
     def removed(field_ppm: Array, part: Reporter) -> tuple[Array, Array]:
-        grid = run.acquisition.grid
-        return remove_background(field_ppm, mask, grid.voxel_size_mm, grid.b0_direction_ijk, options, part,
+        size, direction = run.acquisition.grid.voxel_size_mm, run.acquisition.scan.b0_direction_ijk
+        return remove_background(field_ppm, mask, size, direction, options, part,
                                  known=known, sigma=sigma)  # fmt: skip
 
+    if options.each_echo and run.unwrapped is None:
+        doubts += ("The total field was given, not measured: its background was removed once, not echo by echo.",)
     if options.each_echo and run.unwrapped is not None:
         local, valid = _each_echo(run, run.unwrapped, removed, report)
     else:
@@ -185,10 +188,11 @@ def local_field_step(run: Run, report: Reporter) -> tuple[Map, ...]:
 
 def _known(run: Run, mask: Array) -> tuple[Array, tuple[str, ...]]:
     """Where the total field was measured well; all of it, with a warning, if that would be too little."""
-    brought = run.maps["total_field"].method == "given"
-    region = mask if brought else mask | (run.array("total_field") != 0)
+    if "phase_residual" not in run.maps:  # a field from elsewhere may hold anything around the brain
+        return mask, ()
+    region = mask | (run.array("total_field") != 0)
     limit_rad = run.options.background.largest_residual_rad
-    if limit_rad == 0 or "phase_residual" not in run.maps:
+    if limit_rad == 0:
         return region, ()
     known = region & (run.array("phase_residual") <= limit_rad)
     share = float(known[mask].mean())
@@ -240,28 +244,24 @@ def r2_step(run: Run, report: Reporter) -> tuple[Map, ...]:
         return ()
     first = Image(spin_echo.magnitude[..., 0], spin_echo.grid)
     alignment = align(Image(run.magnitude, grid), first, mask, options.registration, report.span(0.0, 0.6))
+    alignment.check_resemblance("spin echo")
     echoes = resample(spin_echo.magnitude, spin_echo.grid, grid, alignment)
     covered = np.asarray(echoes[..., 0] > 0) & mask
     if not covered.any():
         raise InputError("spin echo", "no signal anywhere in the brain mask", "a scan of the same head",
                          "Check that the spin echo belongs to this patient and session.")  # fmt: skip
-    fit = r2(echoes, spin_echo.echo_times_s, covered, options.r2, voxel_size_mm=grid.voxel_size_mm,
+    b1 = run.array("b1") if "b1" in run.maps else None
+    fit = r2(echoes, spin_echo.echo_times_s, covered, options.r2, voxel_size_mm=grid.voxel_size_mm, b1=b1,
              is_turbo=spin_echo.is_turbo, report=report.span(0.7, 1.0))  # fmt: skip
     coverage = float(covered.sum() / mask.sum())
     doubts = () if coverage >= _FULL_COVERAGE else (
         f"The spin echo covers {coverage:.0%} of the brain mask; χ maps are left out elsewhere.",
     )  # fmt: skip
-    rate = np.where(covered, np.maximum(fit.rate_per_s, _WATER_R2_PER_S), 0.0)
-    chosen = {**asdict(options.r2), "statement": fit.statement, "registration": _found(alignment),
+    known = covered & (fit.rate_per_s > 0)  # 0: no rate could be fitted
+    rate = np.where(known, np.maximum(fit.rate_per_s, _WATER_R2_PER_S), 0.0)
+    chosen = {**asdict(options.r2), "statement": fit.statement, "registration": alignment.summary(),
               "clamped_fraction": round(fit.clamped_fraction, 5)}  # fmt: skip
     return (run.make("r2", rate, fit.method, chosen, *alignment.warnings, *doubts, *fit.warnings),)
-
-
-def _found(alignment: Alignment) -> dict[str, float]:
-    """What registration found, for the record."""
-    names = ("score", "overlap", "translation_mm", "rotation_deg", "mutual_information_before",
-             "mutual_information_after")  # fmt: skip
-    return {name: round(float(getattr(alignment, name)), 4) for name in names}
 
 
 def r2prime_step(run: Run, report: Reporter) -> tuple[Map, ...]:

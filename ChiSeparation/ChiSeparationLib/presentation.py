@@ -15,6 +15,7 @@ from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
 from ChiSepPreprocessLib.files import read_nifti, write_map
 from ChiSepPreprocessLib.progress import Progress, Reporter
 from ChiSepPreprocessLib.registration.rigid import resample
+from ChiSepPreprocessLib.registration.to_gre import Registered
 
 from .lesions.components import LabelledLesions, label_mask, relabel
 from .lesions.grading import grade_lesions
@@ -73,7 +74,7 @@ def present(study: Study, extras: Extras | None = None, *, progress: Progress | 
     """
     extras, report = extras or Extras(), Reporter(progress)
     started = time.perf_counter()
-    lesions = read_lesions(extras.lesions, study.maps.grid) if extras.lesions else None
+    lesions = read_lesions(extras.lesions, study.maps.grid, study.flair) if extras.lesions else None
     tables: dict[str, LesionTable] = {}
     if lesions is not None:
         write_map(lesions.lesions, study.maps.scan, study.folder / LESIONS)
@@ -96,7 +97,7 @@ def present(study: Study, extras: Extras | None = None, *, progress: Progress | 
     return problems
 
 
-def read_lesions(path: Path, grid: Grid) -> LabelledLesions:
+def read_lesions(path: Path, grid: Grid, flair: Registered | None = None) -> LabelledLesions:
     """Lesions as labels on the maps' grid.
 
     Parameters
@@ -105,6 +106,8 @@ def read_lesions(path: Path, grid: Grid) -> LabelledLesions:
         NIfTI on any grid in the scanner's space: a mask (one value; connected parts are lesions) or labels (several).
     grid : Grid
         The maps' grid.
+    flair : Registered, optional
+        Lesions on the FLAIR's grid were drawn on it, and move with it.
 
     Raises
     ------
@@ -119,7 +122,9 @@ def read_lesions(path: Path, grid: Grid) -> LabelledLesions:
                          "0 outside, and 1 or a positive whole number for each lesion",
                          "Give a lesion mask or a label map, no image.")  # fmt: skip
     if not own.matches(grid):
-        moved: Array = resample(labels.astype(np.float32), own, grid, None, nearest=True)
+        drawn_on_flair = flair is not None and own.matches(flair.own_grid)
+        alignment = flair.alignment if flair is not None and drawn_on_flair else None
+        moved: Array = resample(labels.astype(np.float32), own, grid, alignment, nearest=True)
         if labels.any() and not moved.any():
             raise InputError("lesions", f"{path.name}, whose lesions lie outside the maps", "lesions of this patient",
                              "Give the lesions in the space of the GRE or of the FLAIR of this session.")  # fmt: skip

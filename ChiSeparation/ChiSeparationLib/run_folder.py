@@ -135,7 +135,7 @@ class RunFolder:
         """
         record = read_record(path)
         previous = record.get("fingerprint")
-        if previous not in (None, mark):
+        if previous not in (None, mark) and not _is_bare(path, record):
             if not overwrite:
                 raise InputError("output folder", f"{path}, which holds a run with other inputs or options",
                                  "a new or empty folder", "Choose another one, or add --overwrite.")  # fmt: skip
@@ -166,6 +166,11 @@ class RunFolder:
     def keep_image(self, name: str, image: Image) -> None:
         """Write an anatomical image, which is no map."""
         write_nifti(self.path / IMAGES / f"{name}.nii.gz", image.data, image.grid)
+
+
+def _is_bare(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a run was refused or stopped in the folder before it made anything."""
+    return record.get("state") == "started" and not _folders(path, record)
 
 
 def _folders(path: Path, record: Mapping[str, Any]) -> list[Path]:

@@ -9,14 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet
-from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.artifacts import Acquisition, Array, Image, Map, MapSet
+from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
 from ChiSepPreprocessLib.given import read_given_map
 from ChiSepPreprocessLib.loading import LoadOptions, check_reconstructable, load_acquisition
-from ChiSepPreprocessLib.pipeline import PreprocessOptions, combined_magnitude, preprocess
+from ChiSepPreprocessLib.pipeline import PreprocessOptions, checked_maps, combined_magnitude, preprocess
 from ChiSepPreprocessLib.progress import Progress, Reporter
 from ChiSepPreprocessLib.quality.picture import write_quality_picture
 from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
+from ChiSepPreprocessLib.registration.rigid import RegistrationOptions
+from ChiSepPreprocessLib.registration.to_gre import Registered, register_to_gre
 from ChiSepReconstructLib.methods import get
 from ChiSepReconstructLib.pipeline import reconstruct
 
@@ -88,6 +90,10 @@ class Study:
         Fingerprint of the inputs.
     quality : QualityRecord or None
         Of the acquisition and the preprocessed maps.
+    flair : Registered or None
+        How the FLAIR lies on the GRE.
+    notes : tuple of str
+        Warnings that belong to no map.
     """
 
     acquisition: Acquisition | None
@@ -96,15 +102,20 @@ class Study:
     folder: Path
     mark: str
     quality: QualityRecord | None = None
+    flair: Registered | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def images(self) -> dict[str, Image]:
-        """Images to show the maps on: the combined GRE magnitude and FLAIR, each on its own grid."""
+        """Images to show the maps on: the combined GRE magnitude and FLAIR, each on its own grid, FLAIR in place."""
         if self.acquisition is None:
             return {}
         magnitude = Image(combined_magnitude(self.acquisition.gre_magnitude), self.acquisition.grid)
         flair = self.acquisition.flair
-        return {"gre_magnitude": magnitude, **({"flair": flair} if flair is not None else {})}
+        if flair is None:
+            return {"gre_magnitude": magnitude}
+        grid = flair.grid if self.flair is None else self.flair.grid_in_place
+        return {"gre_magnitude": magnitude, "flair": Image(flair.data, grid)}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -114,7 +125,7 @@ class Study:
         ]
         first = self.acquisition.warnings if self.acquisition else ()
         judged = self.quality.warnings if self.quality else ()
-        return tuple(dict.fromkeys((*first, *judged, *spoken)))
+        return tuple(dict.fromkeys((*first, *judged, *self.notes, *spoken)))
 
 
 def run_preprocess(
@@ -148,6 +159,7 @@ def run_preprocess(
     )  # fmt: skip
     check_reconstructable(acquisition)
     MapSet(acquisition.grid, acquisition.scan, given)
+    checked_maps(acquisition, given)
     if on_loaded is not None:
         on_loaded(acquisition)
     with busy(output):
@@ -173,11 +185,37 @@ def _preprocessed(
         folder.keep(maps[name], acquisition.scan)
     report("quality", 0.9)
     quality = quality_record(acquisition, maps)
-    write_quality_picture(folder.path / QUALITY, quality, acquisition, maps)
-    study = Study(acquisition, maps, {}, folder.path, folder.mark, quality)
+    notes = _drawn_page(folder, quality, acquisition, maps)
+    report("flair", 0.95)
+    flair, doubts = place_flair(acquisition, maps.array("brain_mask"), options.registration, report.span(0.95, 1.0))
+    study = Study(acquisition, maps, {}, folder.path, folder.mark, quality, flair, (*notes, *doubts))
     for name, image in study.images.items():
         folder.keep_image(name, image)
     return study, time.perf_counter() - started
+
+
+def _drawn_page(folder: RunFolder, quality: QualityRecord, acquisition: Acquisition, maps: MapSet) -> tuple[str, ...]:
+    """Draw the quality page; the run goes on, with a note, where it cannot be drawn."""
+    try:
+        write_quality_picture(folder.path / QUALITY, quality, acquisition, maps)
+    except MissingDependencyError as error:
+        return (str(error),)
+    return ()
+
+
+def place_flair(
+    acquisition: Acquisition, brain_mask: Array, options: RegistrationOptions, report: Reporter
+) -> tuple[Registered | None, tuple[str, ...]]:
+    """Register the FLAIR to the GRE; where that fails it stays where the scanner says, with a warning."""
+    if acquisition.flair is None:
+        return None, ()
+    gre = Image(combined_magnitude(acquisition.gre_magnitude), acquisition.grid)
+    try:
+        placed = register_to_gre(acquisition.flair, gre, brain_mask, options, report)
+        placed.alignment.check_resemblance("FLAIR")
+    except InputError as error:
+        return None, (f"FLAIR is shown where the scanner says, not registered. {error}",)
+    return placed, tuple(f"FLAIR: {text}" for text in placed.alignment.warnings)
 
 
 def run_reconstruct(
@@ -312,6 +350,7 @@ def _record(
         "methods": read_record(folder.path).get("methods", {}),
         "warnings": list(study.warnings),
         "quality": asdict(study.quality) if study.quality else {},
+        "flair": study.flair.alignment.summary() if study.flair else {},
         "maps": list(study.maps),
         "seconds": _rounded(seconds),
     })  # fmt: skip

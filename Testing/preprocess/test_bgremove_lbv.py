@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -108,11 +111,7 @@ def test_the_field_mask_is_the_mask_without_its_outer_layers() -> None:
         ({"mask": np.ones((9, 9, 9), np.uint8)}, "mask"),
         ({"mask": np.arange(729).reshape(9, 9, 9) == 364}, "mask"),
         ({"voxel_size_mm": (1.0, 1.0)}, "voxel size"),
-        ({"options": LbvOptions(peel_voxels=-1)}, "LBV peel"),
         ({"options": LbvOptions(peel_voxels=4)}, "mask"),
-        ({"options": LbvOptions(tolerance=0.0)}, "LBV tolerance"),
-        ({"options": LbvOptions(corrections=-1)}, "LBV corrections"),
-        ({"options": LbvOptions(maximum_sweeps=0)}, "LBV sweeps"),
     ],
 )
 def test_bad_input_is_named(change: dict[str, object], quantity: str) -> None:
@@ -120,6 +119,25 @@ def test_bad_input_is_named(change: dict[str, object], quantity: str) -> None:
              "voxel_size_mm": (1.0, 1.0, 1.0), "options": LbvOptions(), "report": SILENT}  # fmt: skip
     with pytest.raises(InputError) as caught:
         lbv(**{**given, **change})  # type: ignore[arg-type]
+    assert caught.value.quantity == quantity
+
+
+@pytest.mark.parametrize(
+    ("values", "quantity"),
+    [
+        ({"peel_voxels": -1}, "LBV peel"),
+        ({"peel_voxels": 101}, "LBV peel"),
+        ({"tolerance": 0.0}, "LBV tolerance"),
+        ({"tolerance": math.nan}, "LBV tolerance"),
+        ({"corrections": -1}, "LBV corrections"),
+        ({"corrections": 51}, "LBV corrections"),
+        ({"maximum_sweeps": 0}, "LBV sweeps"),
+        ({"maximum_sweeps": 10_001}, "LBV sweeps"),
+    ],
+)
+def test_options_out_of_range_are_refused(values: dict[str, Any], quantity: str) -> None:
+    with pytest.raises(InputError) as caught:
+        LbvOptions(**values)
     assert caught.value.quantity == quantity
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from adjoint_check import adjoint_mismatch
+from ChiSepPreprocessLib.bgremove import fourier as fourier_module
 from ChiSepPreprocessLib.bgremove.dipole import dipole_spectrum
 from ChiSepPreprocessLib.bgremove.fourier import fast_shape, fourier
 from ChiSepPreprocessLib.bgremove.pdf import OutsideDipoles, PdfOptions, pdf
@@ -22,7 +25,7 @@ OBLIQUE = (0.36, -0.48, 0.8)
 
 
 @pytest.mark.parametrize("b0", DIRECTIONS)
-@pytest.mark.parametrize(("voxel_mm", "limit"), [*zip(COARSE_MM, (6.5e-3, 7.1e-3, 7.2e-3), strict=True)])
+@pytest.mark.parametrize(("voxel_mm", "limit"), [*zip(COARSE_MM, (6.1e-3, 6.2e-3, 6.3e-3), strict=True)])
 def test_background_vanishes(voxel_mm: Vector, limit: float, b0: Vector) -> None:
     field, mask = background(voxel_mm, b0), ellipsoid(voxel_mm)
     local, field_mask = pdf(field, mask, voxel_mm, b0, PdfOptions(), SILENT)
@@ -101,6 +104,13 @@ def test_noisy_voxels_count_less() -> None:
     assert errors == pytest.approx([1.165, 0.037], rel=0.02)
 
 
+def test_a_constant_changes_nothing() -> None:
+    voxel_mm, b0 = COARSE_MM[1], OBLIQUE
+    total, mask = sources(voxel_mm, b0) + 0.2 * background(voxel_mm, b0), ellipsoid(voxel_mm)
+    one, other = (pdf(total + turn, mask, voxel_mm, b0, PdfOptions(), SILENT)[0] for turn in (0.0, 2.3))
+    np.testing.assert_allclose(other, one, atol=1e-4 * np.abs(one).max())
+
+
 def test_the_unit_of_the_weights_does_not_matter() -> None:
     voxel_mm, b0 = COARSE_MM[2], OBLIQUE
     field, mask = background(voxel_mm, b0), ellipsoid(voxel_mm)
@@ -121,6 +131,25 @@ def test_transforms_agree_on_every_device(device: str) -> None:
     spectrum = transform.forward(transform.load(volume))
     np.testing.assert_allclose(transform.fetch(spectrum), np.fft.rfftn(volume, padded, axes=(0, 1, 2)), atol=1e-4)
     np.testing.assert_allclose(transform.fetch(transform.backward(spectrum)), volume, atol=1e-6)
+
+
+@pytest.mark.parametrize(("free", "device"), [(10**9, "_Torch"), (10**5, "_Processor"), (None, "_Processor")])
+def test_a_gpu_without_memory_is_left_alone(free: int | None, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def memory() -> tuple[int, int]:
+        if free is None:
+            raise RuntimeError("device busy")
+        return free, 2 * free
+
+    cuda = SimpleNamespace(is_available=lambda: True, mem_get_info=memory, memory_reserved=lambda: 300,
+                           memory_allocated=lambda: 200)  # fmt: skip
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(fourier_module, "_torch_sees_a_gpu", lambda: True)
+    assert type(fourier((20, 20, 20), (24, 24, 24))).__name__ == device
+
+
+def test_the_direction_of_b0_may_be_an_array() -> None:
+    spectrum = dipole_spectrum((6, 5, 4), (1.0, 1.0, 1.0), np.asarray(OBLIQUE))  # type: ignore[arg-type]
+    assert spectrum.dtype == np.float32
 
 
 @pytest.mark.parametrize(

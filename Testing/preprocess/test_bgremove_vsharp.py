@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
@@ -125,10 +128,6 @@ def test_is_linear_and_indifferent_to_the_field_outside_the_mask() -> None:
         ({"mask": np.ones((9, 9, 9), np.uint8)}, "mask"),
         ({"mask": np.arange(729).reshape(9, 9, 9) == 364}, "mask"),
         ({"voxel_size_mm": (1.0, 1.0)}, "voxel size"),
-        ({"options": VSharpOptions(minimum_radius_mm=20.0)}, "V-SHARP radii"),
-        ({"options": VSharpOptions(step_mm=0.0)}, "V-SHARP radii"),
-        ({"options": VSharpOptions(threshold=-0.1)}, "V-SHARP threshold"),
-        ({"options": VSharpOptions(refinements=-1)}, "V-SHARP refinements"),
     ],
 )
 def test_bad_input_is_named(change: dict[str, object], quantity: str) -> None:
@@ -136,6 +135,27 @@ def test_bad_input_is_named(change: dict[str, object], quantity: str) -> None:
              "voxel_size_mm": (1.0, 1.0, 1.0), "options": VSharpOptions(), "report": SILENT}  # fmt: skip
     with pytest.raises(InputError) as caught:
         vsharp(**{**given, **change})  # type: ignore[arg-type]
+    assert caught.value.quantity == quantity
+
+
+@pytest.mark.parametrize(
+    ("values", "quantity"),
+    [
+        ({"minimum_radius_mm": 20.0}, "V-SHARP radii"),
+        ({"maximum_radius_mm": -1.0}, "V-SHARP radii"),
+        ({"maximum_radius_mm": 101.0}, "V-SHARP radii"),
+        ({"minimum_radius_mm": math.nan}, "V-SHARP radii"),
+        ({"step_mm": 0.0}, "V-SHARP radii"),
+        ({"step_mm": math.nan}, "V-SHARP radii"),
+        ({"step_mm": math.inf}, "V-SHARP radii"),
+        ({"threshold": -0.1}, "V-SHARP threshold"),
+        ({"refinements": -1}, "V-SHARP refinements"),
+        ({"refinements": 51}, "V-SHARP refinements"),
+    ],
+)
+def test_options_out_of_range_are_refused(values: dict[str, Any], quantity: str) -> None:
+    with pytest.raises(InputError) as caught:
+        VSharpOptions(**values)
     assert caught.value.quantity == quantity
 
 

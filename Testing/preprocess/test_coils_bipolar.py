@@ -16,6 +16,7 @@ SHAPE = (45, 40, 27)
 VOXEL_MM = (1.5, 1.5, 3.0)
 EVEN = (0.004, 0.009, 0.014, 0.019, 0.024)
 UNEVEN = (0.004, 0.008, 0.0145, 0.0185)
+TELLING = (0.004, 0.009, 0.0153, 0.022)
 SILENT = Reporter()
 
 
@@ -35,10 +36,10 @@ def readout_phase() -> Array:
     return 0.4 + 0.05 * x + 0.0003 * x * y
 
 
-def acquire(times: tuple[float, ...], extra: Array, noise: float) -> tuple[Array, Array, Array]:
+def acquire(times: tuple[float, ...], extra: Array, noise: float, shift_hz: float = 0) -> tuple[Array, Array, Array]:
     """Magnitude, phase, and true phase if all readouts had the first one's polarity; offset included."""
     x, y, z = coordinates_mm()
-    field_hz = 60 * np.exp(-((x - 5) ** 2 + (y + 9) ** 2 + z**2) / 300) + 0.8 * x - 0.5 * z
+    field_hz = 60 * np.exp(-((x - 5) ** 2 + (y + 9) ** 2 + z**2) / 300) + 0.8 * x - 0.5 * z + shift_hz
     true = TWO_PI * field_hz[..., None] * np.asarray(times) + (1.0 + 0.03 * y)[..., None]
     even = np.arange(len(times)) % 2
     signal = np.exp(1j * (true + extra[..., None] * even) - np.asarray(times) / 0.04)
@@ -87,6 +88,36 @@ def test_a_field_beyond_half_a_turn_between_odd_echoes_changes_a_constant_only()
     _, one = correct_bipolar(magnitude, phase, EVEN, head(), VOXEL_MM, BipolarOptions(), SILENT)
     _, other = correct_bipolar(magnitude, shifted, EVEN, head(), VOXEL_MM, BipolarOptions(), SILENT)
     np.testing.assert_allclose(wrap(one.phase_rad - other.phase_rad)[head()], 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shift_hz", [-250, -70, 0, 70, 250])
+@pytest.mark.parametrize("constant_rad", [-2.5, 0.0, 0.4, 3.0])
+def test_a_fourth_echo_tells_the_constant(shift_hz: float, constant_rad: float) -> None:
+    """Unevenly spaced echoes lie on one line for one number of turns between the odd echoes only."""
+    extra = readout_phase() - 0.4 + constant_rad
+    magnitude, phase, true = acquire(TELLING, extra, 0.05, shift_hz)
+    corrected, fit = correct_bipolar(magnitude, phase, TELLING, head(), VOXEL_MM, BipolarOptions(), SILENT)
+    assert np.sqrt(np.mean(wrap(fit.phase_rad - extra)[head()] ** 2)) < 0.0165  # 0.0150 measured
+    misfit = wrap(corrected - true)[head()]
+    assert np.abs(misfit.mean(axis=0)).max() < 0.005
+
+
+def test_three_uneven_echoes_leave_a_constant_open() -> None:
+    """70 Hz are 0.8 turns between the odd echoes: of g and g + 2π a the one nearest zero is taken."""
+    times = TELLING[:3]
+    magnitude, phase, _ = acquire(times, readout_phase(), 0.0, 70)
+    _, fit = correct_bipolar(magnitude, phase, times, head(), VOXEL_MM, BipolarOptions(), SILENT)
+    share = (times[1] - times[0]) / (times[2] - times[0])
+    left = wrap(fit.phase_rad - readout_phase())[head()]
+    in_turns = np.angle(np.exp(1j * (left.mean() - TWO_PI * share * np.arange(-2, 3))))
+    assert np.abs(in_turns).min() < 0.01
+    assert abs(np.mean(fit.phase_rad[head()])) <= np.pi * share
+
+
+def test_a_bad_threshold_is_refused() -> None:
+    for threshold_rad in (-0.1, float("nan")):
+        with pytest.raises(InputError, match="threshold_rad"):
+            BipolarOptions(threshold_rad=threshold_rad)
 
 
 def test_two_echoes_are_refused() -> None:

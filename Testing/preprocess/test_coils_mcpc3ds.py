@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from ChiSepPreprocessLib.artifacts import Array
+from ChiSepPreprocessLib.coils.bipolar import BipolarOptions
+from ChiSepPreprocessLib.coils.combine import CoilOptions
 from ChiSepPreprocessLib.coils.mcpc3ds import PhaseOffsetOptions, remove_phase_offset
 from ChiSepPreprocessLib.coils.smoothing import smooth_phase
 from ChiSepPreprocessLib.errors import InputError
@@ -113,3 +115,13 @@ def test_one_echo_is_refused() -> None:
     magnitude, phase, _, _, mask = acquire(TIMES[:1], 0.0)
     with pytest.raises(InputError, match="at least two"):
         remove_phase_offset(magnitude, phase, TIMES[:1], mask, VOXEL_MM, PhaseOffsetOptions(), SILENT)
+
+
+@pytest.mark.parametrize("options", [PhaseOffsetOptions, BipolarOptions, CoilOptions])
+@pytest.mark.parametrize(
+    "sigma_mm", [(7.0, -1.0, 7.0), (7.0, 7.0, np.nan), (np.inf, 7.0, 7.0), (7.0, 7.0), (7.0,) * 4, ("a", "b", "c")]
+)
+def test_a_smoothing_that_is_none_is_refused(options: type, sigma_mm: tuple[object, ...]) -> None:
+    with pytest.raises(InputError, match="sigma_mm"):
+        options(sigma_mm=sigma_mm)
+    assert options(sigma_mm=(0, 0.0, 1.5)).sigma_mm == (0, 0.0, 1.5)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from ChiSepPreprocessLib.dicom.polarity import sign_rule, slice_alternation, undo_alternation
+from ChiSepPreprocessLib.dicom.polarity import sign_rule, slice_alternation, undo_alternation, undo_alternations
 from ChiSepPreprocessLib.dicom.roles import Vendor
+from ChiSepPreprocessLib.loading import load_acquisition
+from dicom_writer_for_tests import Slab, write_siemens_gre
 
 
 @pytest.mark.parametrize(
@@ -79,3 +84,37 @@ def test_coils_count_together() -> None:
     many = slice_alternation(np.repeat(magnitude[..., None], 8, axis=-1), coils)
     assert many.angle_rad == pytest.approx(one.angle_rad, abs=1e-5)
     assert many.coherence == pytest.approx(one.coherence, abs=1e-5)
+
+
+@pytest.mark.parametrize("axes", [axes for count in range(4) for axes in combinations((2, 1, 0), count)])
+def test_a_checkerboard_is_undone_along_each_of_its_axes(axes: tuple[int, ...]) -> None:
+    """A Fourier transform without the shift of its centre multiplies by (−1)^(i + j + k)."""
+    magnitude, phase = (np.repeat(part[..., None], 2, axis=-1) for part in _head())
+    found_phase = phase.copy()
+    for axis in axes:
+        undo_alternation(found_phase, axis)
+    found = undo_alternations(magnitude, found_phase)
+    assert tuple(one.axis for one in found if one.present) == axes
+    assert len(found) == max(len(axes), 1)
+    assert np.abs(np.angle(np.exp(1j * (found_phase - phase)))).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"), [("", ""), ("k", "every other slice"), ("kj", "along k, j,"), ("kji", "along k, j, i,")]
+)
+def test_a_scan_with_a_checkerboard_is_loaded_as_one_without(tmp_path: Path, axes: str, words: str) -> None:
+    slab, times_ms = Slab(shape=(12, 10, 9)), (5.0, 10.0)
+    indices = np.indices(slab.shape)
+    field = 0.3 + 0.2 * indices[0] - 0.15 * indices[1] + 0.1 * indices[2]
+    board = sum((indices["ijk".index(axis)] for axis in axes), np.zeros(slab.shape))
+    phase = np.stack([field, 2.0 * field], axis=-1)
+    turned = np.mod(phase + np.pi * board[..., None] + np.pi, 2 * np.pi) / (2 * np.pi)  # from 0 to 1
+    magnitude = np.full(phase.shape, 900)
+    magnitude[0, 0, 0] = 1000
+    write_siemens_gre(tmp_path, slab, times_ms, magnitude, np.minimum(np.round(turned * 4096), 4095).astype(int))
+    loaded = load_acquisition([tmp_path])
+    assert np.abs(np.angle(np.exp(1j * (loaded.gre_phase - phase)))).max() < 2e-3  # one stored step is 1.5e-3
+    found = loaded.source["slice_alternation"]
+    assert (found["axis"], found["corrected"], found["axes"]) == ("k", bool(axes), list(axes))
+    assert [text for text in loaded.warnings if "alternates" in text and words in text] == list(loaded.warnings)
+    assert len(loaded.warnings) == bool(axes)

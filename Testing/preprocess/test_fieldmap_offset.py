@@ -36,12 +36,12 @@ def test_smooth_offset_no_longer_shifts_the_field() -> None:
     phase = TWO_PI * field_hz[..., None] * np.asarray(TIMES) + offset[..., None]
     before, after = (corrected(phase, magnitude, mask, sigma) for sigma in (0.0, 4.0))
     assert np.abs(before - field_hz)[mask].max() > 1.5
-    assert np.abs(after - field_hz)[mask].max() < 0.14
-    assert np.sqrt(np.mean((after - field_hz)[mask] ** 2)) < 0.035
+    assert np.abs(after - field_hz)[mask].max() < 0.09  # 0.086 measured; 0.127 with one pass
+    assert np.sqrt(np.mean((after - field_hz)[mask] ** 2)) < 0.0175  # 0.0168 measured
 
 
 def test_noise_grows_by_less_than_the_smoothing_lets_through() -> None:
-    """Without offset the average has the noise of theory; smoothing the offset over 4 mm must not add 5 %."""
+    """Without offset the average has the noise of theory; smoothing the offset over 4 mm adds 0.3 %."""
     field_hz, _, magnitude, mask = sample()
     rng = np.random.default_rng(3)
     clean = TWO_PI * field_hz[..., None] * np.asarray(TIMES)
@@ -49,7 +49,7 @@ def test_noise_grows_by_less_than_the_smoothing_lets_through() -> None:
     errors = [(corrected(phase, magnitude, mask, sigma) - field_hz)[mask].std() for sigma in (0.0, 4.0)]
     power = (magnitude**2 @ np.asarray(TIMES) ** 2)[mask]
     assert errors[0] == pytest.approx(np.sqrt(np.mean((0.5 / TWO_PI) ** 2 / power)), rel=0.02)
-    assert errors[1] < 1.05 * errors[0]
+    assert errors[1] < 1.004 * errors[0]
 
 
 def test_voxels_far_off_do_not_pull_their_neighbours() -> None:
@@ -59,7 +59,7 @@ def test_voxels_far_off_do_not_pull_their_neighbours() -> None:
     bad[20:22, 15:17, 11:13] = True
     phase[bad] += np.linspace(3, -3, len(TIMES))
     good = mask & ~bad
-    assert np.abs(corrected(phase, magnitude, mask, 4.0) - field_hz)[good].max() < 0.2
+    assert np.abs(corrected(phase, magnitude, mask, 4.0) - field_hz)[good].max() < 0.09  # as without them
 
 
 def test_nothing_changes_outside_the_mask_or_with_one_echo() -> None:

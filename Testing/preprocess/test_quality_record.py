@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -10,14 +11,20 @@ import numpy as np
 import pytest
 
 from ChiSepPhantoms import Phantom
+from ChiSepPreprocessLib import steps
 from ChiSepPreprocessLib.artifacts import Map, MapSet
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.masking import checks
+from ChiSepPreprocessLib.options import from_mapping
+from ChiSepPreprocessLib.preprocess_options import PreprocessOptions
+from ChiSepPreprocessLib.progress import Reporter
+from ChiSepPreprocessLib.quality import limits
 from ChiSepPreprocessLib.quality.limits import LIMITS, broken
 from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
+from ChiSepPreprocessLib.steps import Run, total_field_step
 
 #: For each limit the section and field that it looks at, and a value beyond it.
 BEYOND: dict[str, tuple[str, str, float]] = {
-    "phase sign score": ("field", "phase_sign_score", -0.9),
     "slice alternation": ("reading", "slice_alternation_rad", 3.1),
     "brain volume": ("mask", "volume_ml", 410.0),
     "valid share of the brain": ("mask", "valid_fraction", 0.5),
@@ -46,6 +53,11 @@ def with_number(record: QualityRecord, section: str, field: str, value: Any) -> 
     return replace(record, **{section: replace(getattr(record, section), **{field: value})})
 
 
+def sigma_map(patient: Phantom, error_ppm: float, options: dict[str, float]) -> Map:
+    data = np.full(patient.truth.grid.shape, error_ppm, np.float32)
+    return Map(name="field_sigma", data=data, grid=patient.truth.grid, options=options)
+
+
 def test_good_data_raise_no_warning(record: QualityRecord) -> None:
     assert record.warnings == ()
 
@@ -53,8 +65,6 @@ def test_good_data_raise_no_warning(record: QualityRecord) -> None:
 def test_numbers_are_those_of_the_simulation(patient: Phantom, record: QualityRecord) -> None:
     truth, scan = patient.truth, patient.acquisition.scan
     mask = truth.array("brain_mask")
-    assert record.signal.noise == pytest.approx(patient.noise_sigma, rel=0.02)
-    assert record.signal.noise_source == "air"
     assert record.mask.volume_ml == pytest.approx(mask.sum() * 2.2 * 2.0 * 2.5 / 1e3)
     assert record.geometry.voxel_size_mm == pytest.approx((2.2, 2.0, 2.5))
     assert record.geometry.b0_tilt_deg == pytest.approx(np.degrees(np.arccos(max(map(abs, scan.b0_direction_ijk)))))
@@ -90,13 +100,13 @@ def test_numbers_that_are_not_there_are_none(patient: Phantom) -> None:
 
 
 def test_numbers_of_the_steps_come_from_the_options(patient: Phantom) -> None:
-    moved = {"translation_mm": 1.5, "rotation_deg": 0.7, "overlap_fraction": 0.99, "mutual_information_before": 0.3,
+    moved = {"translation_mm": 1.5, "rotation_deg": 0.7, "overlap": 0.99, "mutual_information_before": 0.3,
              "mutual_information_after": 0.5}  # fmt: skip
     maps = patient.truth.including(
         replace(patient.truth["r2star"], options={"clamped_fraction": 0.003}, warnings=("spoken",)),
         replace(patient.truth["r2"], options={"clamped_fraction": 0.001, "registration": moved}, method="epg"),
         replace(patient.truth["r2prime"], options={"negative_fraction": 0.04}),
-        replace(patient.truth["chi_total"], options={"phase_sign_score": 0.9}),
+        sigma_map(patient, 0.0004, {"noise_sigma": 3.5}),
     )
     found = quality_record(patient.acquisition, maps)
     assert found.relaxation.r2star_clamped_fraction == 0.003
@@ -104,7 +114,9 @@ def test_numbers_of_the_steps_come_from_the_options(patient: Phantom) -> None:
     assert found.relaxation.negative_r2prime_fraction == 0.04
     assert (found.registration.translation_mm, found.registration.rotation_deg) == (1.5, 0.7)
     assert found.registration.mutual_information_gain == pytest.approx(0.2)
-    assert found.field.phase_sign_score == 0.9
+    assert found.registration.overlap_fraction == 0.99
+    assert found.signal.noise == 3.5
+    assert found.field.noise_ppm == pytest.approx(0.0004)
     assert found.reported == (*patient.acquisition.warnings, "spoken")
 
 
@@ -120,21 +132,24 @@ def test_negative_share_and_coverage_are_counted_where_no_step_says_them(patient
     assert found.registration.spin_echo_coverage == pytest.approx((lower & mask).sum() / mask.sum())
 
 
-def test_noise_is_taken_from_phase_where_air_was_cut(patient: Phantom) -> None:
-    magnitude = patient.acquisition.gre_magnitude.copy()
-    magnitude[~patient.truth.array("brain_mask")] = 0.0
-    cut = replace(patient.acquisition, gre_magnitude=magnitude)
-    found = quality_record(cut, patient.truth).signal
-    assert found.noise_source == "phase"
-    assert found.noise == pytest.approx(
-        patient.noise_sigma, rel=0.15
-    )  # measured 11 % above: the true field has no noise
+def test_noise_of_the_measured_field_is_that_of_the_simulation(patient: Phantom) -> None:
+    run = Run(patient.acquisition, PreprocessOptions(), {"brain_mask": patient.truth["brain_mask"]})
+    maps = MapSet(patient.truth.grid, patient.acquisition.scan, run.maps)
+    found = quality_record(patient.acquisition, maps.including(*total_field_step(run, Reporter(None))))
+    assert found.signal.noise == pytest.approx(patient.noise_sigma, rel=0.03)  # measured 1.6 %
+    assert found.signal.first_echo_snr == pytest.approx(100.0, rel=0.03)
 
 
-def test_inverted_echo_order_is_noticed(patient: Phantom) -> None:
+def test_noise_is_taken_from_phase_where_the_field_was_given(patient: Phantom, record: QualityRecord) -> None:
+    """4 % too much: the formula expects a field with noise, and the true one has none."""
+    assert record.signal.noise == pytest.approx(1.04 * patient.noise_sigma, rel=0.01)
+    assert record.field.noise_ppm is None
+
+
+def test_inverted_echo_order_is_noticed_and_not_taken_for_noise(patient: Phantom) -> None:
     reversed_echoes = replace(patient.acquisition, gre_phase=patient.acquisition.gre_phase[..., ::-1].copy())
     (text,) = quality_record(reversed_echoes, patient.truth).warnings
-    assert "do not lie on a line" in text
+    assert "worst echo" in text
     assert "echo times and their order" in text
 
 
@@ -149,13 +164,28 @@ def test_limit_speaks_beyond_its_range_and_only_there(record: QualityRecord, nam
     words = limit.words(with_number(record, section, field, value))
     assert limit.name == name
     assert words == f"{limit.finding.format(value=value)} {limit.advice}"
-    assert "{" not in words
+    assert "{" not in limit.finding.format(value=value)
     assert limit.finding.endswith(".")
     assert limit.advice.endswith(".")
     assert broken(with_number(record, section, field, None)) == ()
     for edge in (limit.low, limit.high):
         if np.isfinite(edge):
             assert broken(with_number(record, section, field, edge)) == ()
+
+
+def test_limits_of_the_steps_are_their_own() -> None:
+    assert limits.BRAIN_VOLUME_ML == checks._VOLUME_ML
+    assert limits.LARGE_RESIDUAL_RAD == steps._LARGE_RESIDUAL_RAD
+    assert limits.MANY_CLAMPED == steps._MANY_CLAMPED
+    assert limits.MANY_NEGATIVE == steps._MANY_NEGATIVE
+    assert limits.FULL_COVERAGE == steps._FULL_COVERAGE
+
+
+def test_options_that_the_advice_names_are_there() -> None:
+    named = [json.loads(found[0]) for limit in LIMITS if (found := re.search(r"\{.*\}", limit.advice))]
+    assert len(named) == 4
+    for values in named:
+        from_mapping(PreprocessOptions, values["preprocess"], "advice")
 
 
 def test_corrected_alternation_is_no_warning(record: QualityRecord) -> None:

@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from ChiSepPreprocessLib.artifacts import Array, Grid, Image, Map, MapSet, ScanParameters
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.registration.alignment import Alignment
 from ChiSepPreprocessLib.registration.orientations import Orientation, Oriented, align_orientations, b0_in_first
-from ChiSepPreprocessLib.registration.rigid import Alignment
 from ChiSepPreprocessLib.registration.to_gre import Registered, register_to_gre
 
 SHAPE = (39, 44, 35)

@@ -12,7 +12,8 @@ from ChiSepPreprocessLib.artifacts import Array, Grid, Image
 from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter, Status
 from ChiSepPreprocessLib.registration import rigid
-from ChiSepPreprocessLib.registration.rigid import SMALLEST_SCORE, Alignment, RegistrationOptions, align, resample
+from ChiSepPreprocessLib.registration.alignment import Alignment
+from ChiSepPreprocessLib.registration.rigid import SMALLEST_SCORE, RegistrationOptions, align, resample
 
 #: Centre and semi-axes (mm) of nested smooth bodies, and their share in the two contrasts.
 BODIES = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import optimize, special
@@ -202,10 +205,30 @@ def test_smoothing_with_small_edges_solves_its_normal_equations() -> None:
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
-@pytest.mark.parametrize("options", [R2StarOptions(smoothing_s2=-1.0), R2StarOptions(edge_per_s=0.0)])
-def test_bad_smoothing_is_refused(options: R2StarOptions) -> None:
-    with pytest.raises(InputError, match="smoothing"):
-        r2star(np.ones((2, 2, 2, 6), dtype=np.float32), EVEN_S, np.ones((2, 2, 2), dtype=bool), options)
+@pytest.mark.parametrize(
+    ("values", "quantity"),
+    [
+        ({"smoothing_s2": -1.0}, "R2* smoothing"),
+        ({"smoothing_s2": math.inf}, "R2* smoothing"),
+        ({"edge_per_s": 0.0}, "R2* smoothing"),
+        ({"edge_per_s": math.nan}, "R2* smoothing"),
+        ({"method": "arlow"}, "R2* method"),
+        ({"maximum_per_s": 0.0}, "largest rate"),
+        ({"maximum_per_s": math.inf}, "largest rate"),
+    ],
+)
+def test_bad_options_are_refused(values: dict[str, Any], quantity: str) -> None:
+    with pytest.raises(InputError) as caught:
+        R2StarOptions(**values)
+    assert caught.value.quantity == quantity
+
+
+def test_almost_no_signal_is_fitted_in_silence() -> None:
+    """Beside noise that drowns it, a rate's deviation is near the largest float, and its multiples beyond."""
+    magnitude = (1e-22 * np.exp(-20 * np.array(EVEN_S))).astype(np.float32).reshape(1, 1, 1, -1)
+    fit = r2star(magnitude, EVEN_S, np.ones((1, 1, 1), dtype=bool), UNSMOOTHED, noise_sigma=3e14)
+    assert fit.deviation_per_s is not None
+    assert np.finfo(np.float32).max / 4 < fit.deviation_per_s.item() < np.inf
 
 
 def test_a_field_of_another_shape_is_refused() -> None:

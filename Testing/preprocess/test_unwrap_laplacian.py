@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -108,16 +111,17 @@ def test_the_chosen_method_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "quantity"),
+    ("options_type", "values", "quantity"),
     [
-        (UnwrapOptions(method="guess"), "unwrapping method"),  # type: ignore[arg-type]
-        (UnwrapOptions(method="laplacian", laplacian=LaplacianOptions(padding_mm=-1)), "Laplacian padding"),
+        (UnwrapOptions, {"method": "guess"}, "unwrapping method"),
+        (LaplacianOptions, {"padding_mm": -1}, "Laplacian padding"),
+        (LaplacianOptions, {"padding_mm": 501}, "Laplacian padding"),
+        (LaplacianOptions, {"padding_mm": math.nan}, "Laplacian padding"),
     ],
 )
-def test_bad_options_are_named(options: UnwrapOptions, quantity: str) -> None:
-    phase = wrap(true_phase()).astype(np.float32)
+def test_bad_options_are_named(options_type: type, values: dict[str, Any], quantity: str) -> None:
     with pytest.raises(InputError) as caught:
-        unwrap_echoes(phase, None, TIMES, ellipsoid(), VOXEL_MM, options, SILENT)
+        options_type(**values)
     assert caught.value.quantity == quantity
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -276,8 +277,6 @@ def test_published_data_unwrap_as_the_published_program_does(
     ("change", "quantity"),
     [
         ({"options": RomeoOptions(template_echo=3)}, "template echo"),
-        ({"options": RomeoOptions(weights=("speed",))}, "ROMEO weights"),
-        ({"options": RomeoOptions(weights=())}, "ROMEO weights"),
         ({"mask": np.zeros(SHAPE, np.bool_)}, "mask"),
         ({"mask": np.ones(SHAPE, np.uint8)}, "mask"),
         ({"echo_times_s": (0.01, 0.02)}, "phase"),
@@ -292,6 +291,20 @@ def test_bad_input_is_named(change: dict[str, object], quantity: str) -> None:
              "options": RomeoOptions(), "report": SILENT}  # fmt: skip
     with pytest.raises(InputError) as caught:
         unwrap(**{**given, **change})  # type: ignore[arg-type]
+    assert caught.value.quantity == quantity
+
+
+@pytest.mark.parametrize(
+    ("values", "quantity"),
+    [
+        ({"template_echo": -1}, "template echo"),
+        ({"weights": ("speed",)}, "ROMEO weights"),
+        ({"weights": ()}, "ROMEO weights"),
+    ],
+)
+def test_options_out_of_range_are_refused(values: dict[str, Any], quantity: str) -> None:
+    with pytest.raises(InputError) as caught:
+        RomeoOptions(**values)
     assert caught.value.quantity == quantity
 
 

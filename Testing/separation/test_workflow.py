@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,21 @@ import pytest
 
 from ChiSeparationLib.presentation import read_lesions
 from ChiSeparationLib.run_folder import RunFolder, busy, fingerprint, read_record, read_run
-from ChiSeparationLib.workflow import Inputs, Study, run, run_preprocess, run_reconstruct, study_from_maps
+from ChiSeparationLib.workflow import (
+    Inputs,
+    Study,
+    place_flair,
+    run,
+    run_preprocess,
+    run_reconstruct,
+    study_from_maps,
+)
 from ChiSepPhantoms import Phantom
-from ChiSepPreprocessLib.artifacts import Acquisition, Grid
+from ChiSepPreprocessLib.artifacts import Acquisition, Grid, Image
 from ChiSepPreprocessLib.errors import CancelledError, InputError, OutputError
 from ChiSepPreprocessLib.files import write_nifti
-from ChiSepPreprocessLib.progress import Status
+from ChiSepPreprocessLib.progress import Reporter, Status
+from ChiSepPreprocessLib.registration.rigid import RegistrationOptions
 from ChiSepReconstructLib.evaluation.evaluate import evaluate
 
 
@@ -33,7 +43,7 @@ def leftovers(folder: Path) -> list[Path]:
 def test_maps_are_near_their_truth(study: Study, patient: Phantom) -> None:
     """NRMSE in per cent on this patient; each bound stands a little above the measured value."""
     found = {name: one["nrmse_percent"] for name, one in evaluate(study.results["closed-form"], patient.truth).items()}
-    bounds = {"local_field": 42.0, "r2star": 7.5, "r2": 6.9, "r2prime": 24.5, "chi_para": 31.5, "chi_dia": 26.5}
+    bounds = {"local_field": 38.0, "r2star": 7.5, "r2": 6.9, "r2prime": 24.5, "chi_para": 33.5, "chi_dia": 26.5}
     assert {name: found[name] for name in bounds if found[name] > bounds[name]} == {}
 
 
@@ -174,8 +184,8 @@ def test_method_options_reach_the_method(study: Study, tmp_path: Path) -> None:
 def test_reconstruct_starts_from_maps_on_disk(study: Study, tmp_path: Path) -> None:
     again = run_reconstruct(study_from_maps(study.folder / "maps", tmp_path), ("tkd", "closed-form"))
     np.testing.assert_allclose(
-        again.results["closed-form"].array("chi_dia"), study.results["closed-form"].array("chi_dia"), atol=1e-5
-    )
+        again.results["closed-form"].array("chi_dia"), study.results["closed-form"].array("chi_dia"), atol=4e-5
+    )  # the affine on disk is in single precision, so that a few voxels more or less are CSF, the reference
     assert sorted(read_record(tmp_path)["methods"]) == ["closed-form", "tkd"]
     assert set(read_run(tmp_path, "tkd")) == {"chi_total"}
 
@@ -246,3 +256,43 @@ def test_a_lesion_mask_of_any_value_is_parted_into_lesions(patient: Phantom, tmp
     labels[20:23, 20:23, 20:23] = labels[40:44, 20:23, 20:23] = 255
     write_nifti(tmp_path / "les.nii.gz", labels, grid)
     assert np.unique(read_lesions(tmp_path / "les.nii.gz", grid).lesions.data).tolist() == [0, 1, 2]
+
+
+def test_flair_and_what_was_drawn_on_it_are_moved_into_place(study: Study, tmp_path: Path) -> None:
+    """The header misplaces the FLAIR by 5 mm, as a patient who moved does."""
+    acquisition = study.acquisition
+    assert acquisition is not None
+    flair = acquisition.flair
+    assert flair is not None
+    shifted = flair.grid.affine.copy()
+    shifted[:3, 3] += (4.0, -2.0, 2.2)
+    moved = Grid(flair.grid.shape, shifted)
+    brain = study.maps.array("brain_mask")
+    placed, notes = place_flair(
+        replace(acquisition, flair=Image(flair.data, moved)), brain, RegistrationOptions(), Reporter()
+    )
+    assert placed is not None
+    assert notes == ()
+    corner = np.array([*flair.grid.shape, 1.0]) / 2
+    off = placed.grid_in_place.affine @ corner - flair.grid.affine @ corner
+    assert np.linalg.norm(off[:3]) < 0.5  # a quarter of a voxel
+    lesion = np.zeros(flair.grid.shape, np.float32)
+    middle = tuple(n // 2 for n in lesion.shape)
+    lesion[tuple(slice(n - 4, n + 4) for n in middle)] = 1
+    write_nifti(tmp_path / "lesion.nii.gz", lesion, moved)
+    found = read_lesions(tmp_path / "lesion.nii.gz", acquisition.grid, placed).lesions.data > 0
+    centre = (acquisition.grid.affine @ [*np.argwhere(found).mean(axis=0), 1.0])[:3]
+    expected = (flair.grid.affine @ [*(n - 0.5 for n in middle), 1.0])[:3]
+    assert np.linalg.norm(centre - expected) < 0.9
+
+
+def test_flair_of_another_place_stays_with_a_warning(study: Study) -> None:
+    acquisition = study.acquisition
+    assert acquisition is not None
+    assert acquisition.flair is not None
+    away = acquisition.flair.grid.affine.copy()
+    away[:3, 3] += 400.0
+    far = replace(acquisition, flair=Image(acquisition.flair.data, Grid(acquisition.flair.grid.shape, away)))
+    placed, (note,) = place_flair(far, study.maps.array("brain_mask"), RegistrationOptions(), Reporter())
+    assert placed is None
+    assert "FLAIR is shown where the scanner says" in note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from ChiSepPhantoms import Phantom
+from ChiSepPreprocessLib.options import from_mapping
+from ChiSepPreprocessLib.preprocess_options import PreprocessOptions
 from ChiSepPreprocessLib.scene.nodes import map_from_node
 from host.stand_ins import REPOSITORY, Record
 
@@ -35,6 +38,24 @@ def test_python_example(patient_folder: Path, tmp_path: Path) -> None:
     (code,) = examples("In Python")
     scope = run_example(code, patient_folder / "dicom", tmp_path)
     assert 0.01 < float(scope["chi_para_ppm"].max()) < 1.0
+
+
+def test_preprocessing_example(patient_folder: Path) -> None:
+    """The maps come back from the turned grid to where they were measured."""
+    (code,) = examples("Preprocessing")
+    scope = run_example(code, patient_folder / "dicom", Path())
+    assert scope["maps"]["local_field"].method == "pdf"
+    assert scope["turned"].maps.scan.b0_direction_ijk == (0.0, 0.0, 1.0)
+    assert scope["original"].grid.matches(scope["maps"].grid)
+
+
+def test_option_files_are_understood() -> None:
+    """Every name is an option's; no file of the README repeats the defaults."""
+    files = [json.loads(text) for text in re.findall(r"`(\{.*?\})`", README)]
+    assert len(files) >= 8
+    for content in files:
+        chosen = from_mapping(PreprocessOptions, content["preprocess"], "options of preprocess")
+        assert chosen != PreprocessOptions()
 
 
 def test_slicer_console_example(

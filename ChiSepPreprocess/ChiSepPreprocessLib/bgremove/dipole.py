@@ -45,7 +45,7 @@ def dipole_spectrum(shape: Sequence[int], voxel_size_mm: Sequence[float], b0_dir
     if len(b0_direction_ijk) != 3 or not abs(np.linalg.norm(b0_direction_ijk) - 1) <= 1e-3:
         raise InputError("B0 direction", tuple(b0_direction_ijk), "a unit vector in voxel axes")
     ki, kj, kk = _frequencies_per_mm(shape, voxel_size_mm)
-    (si, sj, sk), (bi, bj, bk) = map(_without_last, (ki, kj, kk), shape), b0_direction_ijk
+    (si, sj, sk), (bi, bj, bk) = map(_without_last, (ki, kj, kk), shape), map(float, b0_direction_ijk)
     along_b0 = (bi * ki) ** 2 + (bj * kj) ** 2 + (bk * kk) ** 2
     along_b0 = along_b0 + 2 * (bi * bj * si * sj + bj * bk * sj * sk + bk * bi * sk * si)
     square = ki**2 + kj**2 + kk**2

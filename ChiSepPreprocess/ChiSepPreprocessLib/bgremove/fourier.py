@@ -5,6 +5,7 @@ Both sides take plain arithmetic, comparison, ``abs``, ``.sum()`` and indexing, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
+
+#: Volumes of single precision that must fit into the GPU's free memory for it to be chosen.
+_VOLUMES = 20
 
 #: numpy array on the processor, torch tensor on the GPU.
 Values = Any
@@ -45,7 +49,8 @@ def fourier(shape: Sequence[int], padded_shape: Sequence[int], device: str = "au
     padded_shape : sequence of int
         Of the grid on which they are periodic; see :func:`fast_shape`.
     device : str
-        ``"cpu"`` for scipy; a torch device such as ``"cuda"``; ``"auto"`` for the GPU if torch sees one.
+        ``"cpu"`` for scipy; a torch device such as ``"cuda"``; ``"auto"`` for the GPU if torch sees one with enough
+        free memory.
 
     Raises
     ------
@@ -55,7 +60,7 @@ def fourier(shape: Sequence[int], padded_shape: Sequence[int], device: str = "au
     if len(shape) != len(padded_shape) or any(n > room for n, room in zip(shape, padded_shape, strict=True)):
         raise InputError("padded shape", tuple(padded_shape), f"at least {tuple(shape)} along each axis")
     if device == "auto":
-        device = "cuda" if _torch_sees_a_gpu() else "cpu"
+        device = "cuda" if _torch_sees_a_gpu() and _gpu_holds(padded_shape) else "cpu"
     return _Processor(shape, padded_shape) if device == "cpu" else _Torch(shape, padded_shape, device)
 
 
@@ -70,11 +75,25 @@ def _torch_sees_a_gpu() -> bool:
     """Without loading torch, which takes seconds, where it was built for processors alone."""
     spec = find_spec("torch")
     folders = list(spec.submodule_search_locations or ()) if spec else []
-    if not any(Path(folder, "lib").glob("*torch_[ch][ui][dp]*") for folder in folders):
+    libraries = [Path(folder, "lib") for folder in folders]
+    if not any([*library.glob("*torch_cuda*"), *library.glob("*torch_hip*")] for library in libraries):
         return False
     import torch
 
     return torch.cuda.is_available()
+
+
+def _gpu_holds(padded_shape: Sequence[int]) -> bool:
+    """Whether the GPU has memory left for the work on a grid."""
+    import torch
+
+    try:
+        free, _ = torch.cuda.mem_get_info()
+    except RuntimeError:  # Another program has it for itself.
+        return False
+    # Memory that torch keeps for later use is free too.
+    free += torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return bool(free >= _VOLUMES * 4 * math.prod(padded_shape))
 
 
 class _Processor:

@@ -45,6 +45,16 @@ class LbvOptions:
     corrections: int = 1
     maximum_sweeps: int = 1000
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.peel_voxels <= 100:
+            raise InputError("LBV peel", f"{self.peel_voxels} voxels", "0 to 100")
+        if not 0 < self.tolerance < 1:
+            raise InputError("LBV tolerance", self.tolerance, "a value between 0 and 1")
+        if not 0 <= self.corrections <= 50:
+            raise InputError("LBV corrections", self.corrections, "0 to 50")
+        if not 1 <= self.maximum_sweeps <= 10_000:
+            raise InputError("LBV sweeps", self.maximum_sweeps, "1 to 10000")
+
 
 def lbv(
     total_field: Array,
@@ -82,10 +92,9 @@ def lbv(
     Raises
     ------
     InputError
-        If shapes differ, an option is out of range or no voxel is left.
+        If shapes differ or no voxel is left.
     """
     check_field(total_field, mask, voxel_size_mm)
-    _check_options(options)
     crop = bounding_box(mask)
     inside = _eroded(mask[crop], options.peel_voxels + 1)
     if not inside.any():
@@ -165,14 +174,3 @@ def _eroded(mask: Array, layers: int) -> Array:
     from scipy.ndimage import binary_erosion
 
     return np.asarray(binary_erosion(mask, iterations=layers)) if layers else mask
-
-
-def _check_options(options: LbvOptions) -> None:
-    if options.peel_voxels < 0:
-        raise InputError("LBV peel", f"{options.peel_voxels} voxels", "0 or more")
-    if not 0 < options.tolerance < 1:
-        raise InputError("LBV tolerance", options.tolerance, "a value between 0 and 1")
-    if options.corrections < 0:
-        raise InputError("LBV corrections", options.corrections, "0 or more")
-    if options.maximum_sweeps < 1:
-        raise InputError("LBV sweeps", options.maximum_sweeps, "1 or more")

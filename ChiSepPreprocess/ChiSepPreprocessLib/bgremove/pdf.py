@@ -58,6 +58,7 @@ def pdf(
 
     Susceptibilities x outside the mask are sought whose dipole field D x explains the most of the field inside,
     ``min ‖W (f − D x)‖``; what they leave is local. Of the local field they explain a part too, most near the border.
+    A constant does not matter: the median inside is subtracted first.
 
     Parameters
     ----------
@@ -93,7 +94,9 @@ def pdf(
     crop, margin = bounding_box(mask), [int(np.ceil(options.margin_mm / size)) for size in voxel_size_mm]
     width = [(n, n) for n in margin]
     inside = np.pad(mask[crop], width)
-    field = np.where(inside, np.pad(total_field[crop], width), 0).astype(np.float32)
+    # A constant, as from a wrong global turn, is no dipole field of anything nearby.
+    centred = total_field[crop] - np.median(total_field[mask])
+    field = np.where(inside, np.pad(centred, width), 0).astype(np.float32)
     weighted = np.pad(_relative_weights(weights, mask)[crop], width)
     padding = [int(np.ceil(options.padding_mm / size)) for size in voxel_size_mm]
     dipoles = OutsideDipoles(inside, weighted, voxel_size_mm, b0_direction_ijk, padding)

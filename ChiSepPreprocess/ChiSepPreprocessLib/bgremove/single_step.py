@@ -46,6 +46,15 @@ class SingleStepOptions:
     ridge: float = 1e-5
     iterations: int = 12
 
+    def __post_init__(self) -> None:
+        if not 0 < self.maximum_radius_mm < np.inf:
+            raise InputError("single-step radius", f"{self.maximum_radius_mm:g} mm", "a positive radius")
+        if not (self.smoothness_mm2 > 0 and self.ridge >= 0):
+            got = f"{self.smoothness_mm2:g} mm² and {self.ridge:g}"
+            raise InputError("single-step weights", got, "a positive smoothness and a ridge of 0 or more")
+        if self.iterations < 1:
+            raise InputError("single-step iterations", self.iterations, "1 or more")
+
 
 def single_step(
     total_field: Array,
@@ -95,7 +104,6 @@ def single_step(
         If shapes differ, an option is out of range or no voxel is left.
     """
     check_field(total_field, mask, voxel_size_mm)
-    _check_options(options)
     known = mask if known is None else known
     check_volume("known field", known, mask.shape)
     support = mask | known
@@ -198,23 +206,13 @@ def _gradient_power_per_mm2(grid: Sequence[int], voxel_size_mm: Sequence[float])
 
 def _radii_mm(options: SingleStepOptions, longest_edge_mm: float) -> list[float]:
     """From the largest radius on, each half the one before, and the smallest that holds a neighbour."""
-    radii = [options.maximum_radius_mm]
+    radii = [max(options.maximum_radius_mm, longest_edge_mm)]
     while radii[-1] >= 4 * longest_edge_mm:
         radii.append(radii[-1] / 2)
-    return [*radii, longest_edge_mm]
+    return [*radii, longest_edge_mm] if radii[-1] > longest_edge_mm else radii
 
 
 def _one_voxel_around(mask: Array) -> Array:
     from scipy.ndimage import binary_dilation
 
     return np.asarray(binary_dilation(mask, np.ones((3, 3, 3), np.bool_)))
-
-
-def _check_options(options: SingleStepOptions) -> None:
-    if not 0 < options.maximum_radius_mm < np.inf:
-        raise InputError("single-step radius", f"{options.maximum_radius_mm:g} mm", "a positive radius")
-    if not (options.smoothness_mm2 > 0 and options.ridge >= 0):
-        got = f"{options.smoothness_mm2:g} mm² and {options.ridge:g}"
-        raise InputError("single-step weights", got, "a positive smoothness and a ridge of 0 or more")
-    if options.iterations < 1:
-        raise InputError("single-step iterations", options.iterations, "1 or more")

@@ -21,6 +21,12 @@ from .checks import check_field
 from .fourier import Values
 from .spheres import SphericalMeans, mask_depth_mm
 
+#: No sphere in a head is larger.
+_LARGEST_RADIUS_MM = 100.0
+#: Finer steps only cost time: spheres of the same voxels follow each other.
+_SMALLEST_STEP_MM = 0.1
+_MOST_REFINEMENTS = 50
+
 
 @dataclass(frozen=True, kw_only=True)
 class VSharpOptions:
@@ -50,6 +56,17 @@ class VSharpOptions:
     step_mm: float = 1.0
     threshold: float = 0.05
     refinements: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = 0 < self.minimum_radius_mm <= self.maximum_radius_mm <= _LARGEST_RADIUS_MM
+        if not (sizes and _SMALLEST_STEP_MM <= self.step_mm < np.inf):
+            got = f"{self.minimum_radius_mm:g} to {self.maximum_radius_mm:g} mm by {self.step_mm:g} mm"
+            raise InputError("V-SHARP radii", got, f"0 < minimum ≤ maximum ≤ {_LARGEST_RADIUS_MM:g} mm "
+                             f"and a step of {_SMALLEST_STEP_MM:g} mm or more")  # fmt: skip
+        if not 0 <= self.threshold < 1:
+            raise InputError("V-SHARP threshold", self.threshold, "0 ≤ threshold < 1")
+        if not 0 <= self.refinements <= _MOST_REFINEMENTS:
+            raise InputError("V-SHARP refinements", self.refinements, f"0 to {_MOST_REFINEMENTS}")
 
 
 def vsharp(
@@ -88,10 +105,9 @@ def vsharp(
     Raises
     ------
     InputError
-        If shapes differ, an option is out of range or no voxel is left.
+        If shapes differ or no voxel is left.
     """
     check_field(total_field, mask, voxel_size_mm)
-    _check_options(options)
     crop = bounding_box(mask)
     inside = mask[crop]
     depth_mm = mask_depth_mm(inside, voxel_size_mm)
@@ -125,13 +141,3 @@ def _radii_mm(options: VSharpOptions, longest_edge_mm: float) -> list[float]:
     smallest = max(options.minimum_radius_mm, longest_edge_mm)
     radii = np.arange(options.maximum_radius_mm, smallest, -options.step_mm)
     return [*(float(radius) for radius in radii), smallest]
-
-
-def _check_options(options: VSharpOptions) -> None:
-    if not 0 < options.minimum_radius_mm <= options.maximum_radius_mm or options.step_mm <= 0:
-        got = f"{options.minimum_radius_mm:g} to {options.maximum_radius_mm:g} mm by {options.step_mm:g} mm"
-        raise InputError("V-SHARP radii", got, "0 < minimum ≤ maximum and a positive step")
-    if not 0 <= options.threshold < 1:
-        raise InputError("V-SHARP threshold", options.threshold, "0 ≤ threshold < 1")
-    if options.refinements < 0:
-        raise InputError("V-SHARP refinements", options.refinements, "0 or more")

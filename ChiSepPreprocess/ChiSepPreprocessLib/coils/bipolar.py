@@ -15,8 +15,11 @@ Three echoes determine the three unknowns. With a = (TE₂ − TE₁)/(TE₃ −
 
 The offset φ₀ drops out whatever the spacing. The difference of the odd echoes is unwrapped in
 space, since a is no whole number; one turn too many in all of it changes g by the constant 2π a.
-The mean of g nearest zero is chosen. For even spacing (a = ½) the other choice differs by π in g
-and by 1/(TE₃ − TE₁) in the field, a constant that background removal takes away.
+The turns are those with which the fourth and later echoes agree best: with
+rₑ = (TEₑ − TE₁)/(TE₃ − TE₁), each turn takes 2π (rₑ − sₑ a) from echo e's misfit. For even spacing,
+for spacings that repeat in pairs, and for three echoes of any spacing, no echo tells: the constant
+is open, and the mean of g nearest zero is chosen. Other choices differ by multiples of 2π a in g
+and of 1/(TE₃ − TE₁) in the field, a constant that background removal takes away.
 """
 
 from __future__ import annotations
@@ -28,14 +31,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..artifacts import Array
-from ..box import bounding_box
+from ..box import Box, bounding_box
 from ..errors import InputError
 from ..progress import Reporter
 from ..quantities import TWO_PI
 from ..unwrap.echoes import check_echoes, wrap
 from ..unwrap.slabs import in_slabs
 from .mcpc3ds import sigma_voxels, unwrap_products
-from .smoothing import masked_phasors, mean_slopes, smooth_phase
+from .smoothing import check_sigma_mm, masked_phasors, mean_slopes, smooth_phase
+from .turns import aligned, best_turns, tells_turns
 
 _MARGIN = 2
 
@@ -54,6 +58,11 @@ class BipolarOptions:
 
     sigma_mm: tuple[float, float, float] = (7.0, 7.0, 7.0)
     threshold_rad: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_sigma_mm(self.sigma_mm)
+        if not self.threshold_rad >= 0:
+            raise InputError("bipolar threshold_rad", f"{self.threshold_rad} rad", "0 rad or more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +98,8 @@ def correct_bipolar(
 ) -> tuple[Array, BipolarFit]:
     """Bring the even echoes (second, fourth, …) to the polarity of the odd ones.
 
-    To be done before the phase offset is removed, which needs echoes of one polarity.
+    To be done before the phase offset is removed, which needs echoes of one polarity. With three
+    echoes a constant of g, a multiple of 2π a, is open: g nearest zero is taken.
 
     Parameters
     ----------
@@ -121,25 +131,13 @@ def correct_bipolar(
     """
     from ._kernels import subtract_offset
 
-    check_echoes(phase, magnitude, echo_times_s, mask)
-    if len(echo_times_s) < 3:
-        raise InputError("echo times", f"{len(echo_times_s)} echoes", "at least three to compare readout polarities")
-    box = bounding_box(mask, _MARGIN)
-    inside, boxed = mask[box], np.asarray(phase[box], np.float32)
-    sigma = sigma_voxels(options.sigma_mm, voxel_size_mm)
-    extra = _extra_phase(np.asarray(magnitude[box], np.float32), boxed, echo_times_s, inside, sigma, report)
-    score = float(np.median(np.abs(extra[inside])))
-    steps = mean_slopes(masked_phasors(extra, inside))
-    i, j, k = (float(step / size) for step, size in zip(steps, voxel_size_mm, strict=True))
-    whole = np.zeros(mask.shape, np.float32)
-    whole[box] = extra
-    fit = BipolarFit(whole, (i, j, k), score, score >= options.threshold_rad)
-    report("bipolar readout", 1.0)
+    box, fit = _fit(magnitude, phase, echo_times_s, mask, voxel_size_mm, options, report)
     if not fit.corrected:
         return np.asarray(phase, np.float32), fit
     corrected = np.array(phase, np.float32)
+    boxed, extra = corrected[box], fit.phase_rad[box]
     scales = (np.arange(len(echo_times_s)) % 2).astype(np.float32)
-    in_slabs(subtract_offset, inside.shape[0], boxed, extra, scales, corrected[box])
+    in_slabs(subtract_offset, extra.shape[0], np.asarray(phase[box], np.float32), extra, scales, boxed)
     return corrected, fit
 
 
@@ -156,9 +154,33 @@ def bipolar_score(
 
     Parameters and errors are those of :func:`correct_bipolar`.
     """
-    return correct_bipolar(
-        magnitude[..., :3], phase[..., :3], echo_times_s[:3], mask, voxel_size_mm, options, report
-    )[1].score_rad  # fmt: skip
+    return _fit(magnitude, phase, echo_times_s, mask, voxel_size_mm, options, report)[1].score_rad
+
+
+def _fit(
+    magnitude: Array,
+    phase: Array,
+    echo_times_s: Sequence[float],
+    mask: Array,
+    voxel_size_mm: Sequence[float],
+    options: BipolarOptions,
+    report: Reporter,
+) -> tuple[Box, BipolarFit]:
+    """Box around the mask, and what every second echo has in addition."""
+    check_echoes(phase, magnitude, echo_times_s, mask)
+    if len(echo_times_s) < 3:
+        raise InputError("echo times", f"{len(echo_times_s)} echoes", "at least three to compare readout polarities")
+    box = bounding_box(mask, _MARGIN)
+    inside, amplitude, boxed = mask[box], magnitude[box], phase[box]
+    sigma = sigma_voxels(options.sigma_mm, voxel_size_mm)
+    extra = _extra_phase(amplitude, boxed, echo_times_s, inside, sigma, report)
+    score = float(np.median(np.abs(extra[inside])))
+    steps = mean_slopes(masked_phasors(extra, inside))
+    i, j, k = (float(step / size) for step, size in zip(steps, voxel_size_mm, strict=True))
+    whole = np.zeros(mask.shape, np.float32)
+    whole[box] = extra
+    report("bipolar readout", 1.0)
+    return box, BipolarFit(whole, (i, j, k), score, score >= options.threshold_rad)
 
 
 def _extra_phase(
@@ -167,6 +189,7 @@ def _extra_phase(
     """Smooth g in rad, (I, J, K)."""
     from ._kernels import add_echo_products
 
+    magnitude, phase = np.asarray(magnitude, np.float32), np.asarray(phase, np.float32)
     product = np.zeros(mask.shape, np.complex64)
     in_slabs(add_echo_products, mask.shape[0], magnitude, phase, 0, 2, product)
     first, second, third = echo_times_s[:3]
@@ -174,9 +197,27 @@ def _extra_phase(
     report("bipolar readout", 0.6, "smooth")
     share = (second - first) / (third - first)
     extra = smooth_phase(phase[..., 1] - phase[..., 0] - np.float32(share) * odd, mask, sigma)
-    mean = float(np.angle(masked_phasors(extra, mask).sum(dtype=np.complex128)))
-    turns = min((0, 1, -1), key=lambda turn: abs(math.remainder(mean - TWO_PI * share * turn, TWO_PI)))
+    turns = _turns(magnitude, phase, odd, extra, echo_times_s, mask)
     if turns:
         extra[extra != 0] -= np.float32(TWO_PI * share * turns)
         extra = wrap(extra)
     return extra
+
+
+def _turns(magnitude: Array, phase: Array, odd: Array, extra: Array, times_s: Sequence[float], mask: Array) -> int:
+    """Turns to add to the odd echoes' difference, found with ``extra`` for none, so that all echoes lie on a line."""
+    ratios = [(time - times_s[0]) / (times_s[2] - times_s[0]) for time in times_s]
+    mean = float(np.angle(masked_phasors(extra, mask).sum(dtype=np.complex128)))
+
+    def distance(turns: int) -> float:
+        return round(abs(math.remainder(mean - TWO_PI * ratios[1] * turns, TWO_PI)), 6)
+
+    shifts = {echo: ratios[echo] - echo % 2 * ratios[1] for echo in range(3, len(times_s))}
+    telling = [echo for echo, shift in shifts.items() if tells_turns(shift)]
+    if not telling:
+        return min((0, 1, -1), key=distance)
+    sums = []
+    for echo in telling:
+        line = np.float32(ratios[echo]) * odd + (extra if echo % 2 else 0)
+        sums.append(aligned(magnitude[..., echo], phase[..., echo] - phase[..., 0] - line, mask))
+    return best_turns(sums, [shifts[echo] for echo in telling], distance)

@@ -18,7 +18,7 @@ from ..progress import Reporter
 from ..unwrap.echoes import check_echoes
 from ..unwrap.slabs import in_slabs
 from .mcpc3ds import check_two_echoes, extrapolation, sigma_voxels, unwrap_products
-from .smoothing import smooth_phase
+from .smoothing import check_sigma_mm, smooth_phase
 
 _MARGIN = 2
 #: Where the combined signal is below this share of its 95 % quantile there is no head.
@@ -36,6 +36,9 @@ class CoilOptions:
     """
 
     sigma_mm: tuple[float, float, float] = (7.0, 7.0, 7.0)
+
+    def __post_init__(self) -> None:
+        check_sigma_mm(self.sigma_mm)
 
 
 def combine_coils(
@@ -60,8 +63,9 @@ def combine_coils(
 
     The phase that is left is proportional to the echo time up to the multiple of 2π in arg h,
     which is a constant; :func:`.remove_phase_offset` finds it where echoes are unevenly spaced.
-    One channel at a time is held in memory, beside complex and squared sums of one channel's
-    size; memory laid out with the channel outermost is read fastest.
+    Beside the input, which the caller holds for all channels, there is a copy of one channel at a
+    time, and complex and squared sums of one channel's size. Memory laid out with the channel
+    outermost is read fastest.
 
     Parameters
     ----------
@@ -88,26 +92,44 @@ def combine_coils(
     InputError
         If there is one echo only, or the arrays do not belong together.
     """
-    from ._kernels import add_channel, add_echo_products
-
-    shape, n_channels = _check(magnitude, phase, echo_times_s, mask)
-    product = np.zeros(shape[:3], np.complex64)
-    for channel in range(n_channels):
-        report("coils", 0.4 * channel / n_channels, f"channel {channel + 1} of {n_channels}")
-        pair = (_channel(magnitude[:, :, :, :2], channel), _channel(phase[:, :, :, :2], channel))
-        in_slabs(add_echo_products, shape[0], *pair, 0, 1, product)
+    _check(magnitude, phase, echo_times_s, mask)
+    product = _products(magnitude, phase, report.span(0.0, 0.4))
     inside = _bright(product) if mask is None else mask
     evolution = unwrap_products(product, inside, echo_times_s[1] - echo_times_s[0], report.span(0.4, 0.5))
     evolution *= np.float32(extrapolation(echo_times_s))
-    signal, power = np.zeros(shape, np.complex64), np.zeros(shape, np.float32)
     sigma = sigma_voxels(options.sigma_mm, voxel_size_mm)
-    for channel in range(n_channels):
-        report("coils", 0.5 + 0.5 * channel / n_channels, f"channel {channel + 1} of {n_channels}")
-        one, angle = _channel(magnitude, channel), _channel(phase, channel)
-        offset = _offset(one[..., 0], angle[..., 0] - evolution, inside, sigma)
-        in_slabs(add_channel, shape[0], one, angle, offset, signal, power)
-    report("coils", 1.0)
+    signal, power = _sums(magnitude, phase, evolution, inside, sigma, report.span(0.5, 1.0))
     return np.sqrt(power), np.angle(signal)
+
+
+def _products(magnitude: Array, phase: Array, report: Reporter) -> Array:
+    """Hermitian products of the first two echoes, summed over channels, complex (I, J, K)."""
+    from ._kernels import add_echo_products
+
+    product = np.zeros(phase.shape[:3], np.complex64)
+    n_channels = phase.shape[4]
+    for channel in range(n_channels):
+        report("coils", channel / n_channels, f"channel {channel + 1} of {n_channels}")
+        pair = (_channel(magnitude[:, :, :, :2], channel), _channel(phase[:, :, :, :2], channel))
+        in_slabs(add_echo_products, len(product), *pair, 0, 1, product)
+    return product
+
+
+def _sums(
+    magnitude: Array, phase: Array, evolution: Array, mask: Array, sigma: Sequence[float], report: Reporter
+) -> tuple[Array, Array]:
+    """Σ m² exp(i(φ − offset)) and Σ m² over channels, (I, J, K, E)."""
+    from ._kernels import add_channel
+
+    signal, power = np.zeros(phase.shape[:4], np.complex64), np.zeros(phase.shape[:4], np.float32)
+    n_channels = phase.shape[4]
+    for channel in range(n_channels):
+        report("coils", channel / n_channels, f"channel {channel + 1} of {n_channels}")
+        one, angle = _channel(magnitude, channel), _channel(phase, channel)
+        offset = _offset(one[..., 0], angle[..., 0] - evolution, mask, sigma)
+        in_slabs(add_channel, len(signal), one, angle, offset, signal, power)
+    report("coils", 1.0)
+    return signal, power
 
 
 def _channel(data: Array, channel: int) -> Array:
@@ -131,9 +153,7 @@ def _bright(product: Array) -> Array:
     return np.asarray(amplitude > _BACKGROUND * np.quantile(present, 0.95))
 
 
-def _check(
-    magnitude: Array, phase: Array, echo_times_s: Sequence[float], mask: Array | None
-) -> tuple[tuple[int, int, int, int], int]:
+def _check(magnitude: Array, phase: Array, echo_times_s: Sequence[float], mask: Array | None) -> None:
     if phase.ndim != 5 or phase.shape[4] == 0:
         raise InputError("phase", f"shape {phase.shape}", "five axes, the last of channels")
     if magnitude.shape != phase.shape:
@@ -141,5 +161,3 @@ def _check(
     first = phase[..., 0]
     check_echoes(first, magnitude[..., 0], echo_times_s, np.ones(first.shape[:3], np.bool_) if mask is None else mask)
     check_two_echoes(echo_times_s)
-    i, j, k, e, n_channels = phase.shape
-    return (i, j, k, e), n_channels

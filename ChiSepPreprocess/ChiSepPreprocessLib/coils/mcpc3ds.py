@@ -20,12 +20,9 @@ from ..quantities import TWO_PI
 from ..unwrap.echoes import check_echoes
 from ..unwrap.romeo import RomeoOptions, unwrap
 from ..unwrap.slabs import in_slabs
-from .smoothing import smooth_phase
+from .smoothing import check_sigma_mm, smooth_phase
+from .turns import aligned, best_turns, tells_turns
 
-#: A later echo further than this from a whole number of spacings tells the number of turns.
-_EVEN = 0.02
-#: Largest median field, in multiples of 1/(TE₂ − TE₁), that is looked for.
-_MOST_TURNS = 4
 #: Later steps look this many voxels beyond the mask.
 _MARGIN = 2
 
@@ -41,6 +38,9 @@ class PhaseOffsetOptions:
     """
 
     sigma_mm: tuple[float, float, float] = (7.0, 7.0, 7.0)
+
+    def __post_init__(self) -> None:
+        check_sigma_mm(self.sigma_mm)
 
 
 def remove_phase_offset(
@@ -88,23 +88,17 @@ def remove_phase_offset(
     InputError
         If there is one echo only, or the arrays do not belong together.
     """
-    from ._kernels import add_echo_products, subtract_offset
+    from ._kernels import subtract_offset
 
     check_echoes(phase, magnitude, echo_times_s, mask)
     check_two_echoes(echo_times_s)
     box = bounding_box(mask, _MARGIN)
-    boxed = np.asarray(phase[box], np.float32)
-    amplitude, inside = np.asarray(magnitude[box], np.float32), mask[box]
-    product = np.zeros(inside.shape, np.complex64)
-    in_slabs(add_echo_products, inside.shape[0], amplitude, boxed, 0, 1, product)
-    difference = unwrap_products(product, inside, echo_times_s[1] - echo_times_s[0], report.span(0.0, 0.6))
-    difference += np.float32(TWO_PI * _turns(amplitude, boxed, difference, echo_times_s, inside))
+    inside, boxed = mask[box], np.asarray(phase[box], np.float32)
+    difference = _difference(np.asarray(magnitude[box], np.float32), boxed, echo_times_s, inside, report)
     report("phase offset", 0.6, "smooth")
     corrected, offset = np.zeros(phase.shape, np.float32), np.zeros(mask.shape, np.float32)
-    offset[box] = smooth_phase(
-        boxed[..., 0] - np.float32(extrapolation(echo_times_s)) * difference,
-        inside, sigma_voxels(options.sigma_mm, voxel_size_mm),
-    )  # fmt: skip
+    first = boxed[..., 0] - np.float32(extrapolation(echo_times_s)) * difference
+    offset[box] = smooth_phase(first, inside, sigma_voxels(options.sigma_mm, voxel_size_mm))
     scales = np.ones(len(echo_times_s), np.float32)
     in_slabs(subtract_offset, inside.shape[0], boxed, offset[box], scales, corrected[box])
     report("phase offset", 1.0)
@@ -138,23 +132,28 @@ def unwrap_products(product: Array, mask: Array, spacing_s: float, report: Repor
     return unwrap(angle[..., None], amplitude[..., None], (spacing_s,), mask, options, report)[..., 0]
 
 
+def _difference(magnitude: Array, phase: Array, echo_times_s: Sequence[float], mask: Array, report: Reporter) -> Array:
+    """Unwrapped phase difference (rad) of the first two echoes, with the turns that later echoes tell."""
+    from ._kernels import add_echo_products
+
+    product = np.zeros(mask.shape, np.complex64)
+    in_slabs(add_echo_products, mask.shape[0], magnitude, phase, 0, 1, product)
+    difference = unwrap_products(product, mask, echo_times_s[1] - echo_times_s[0], report.span(0.0, 0.6))
+    difference += np.float32(TWO_PI * _turns(magnitude, phase, difference, echo_times_s, mask))
+    return difference
+
+
 def _turns(magnitude: Array, phase: Array, difference: Array, echo_times_s: Sequence[float], mask: Array) -> int:
     """Turns to add to the phase difference so that the later echoes lie on the line of the first two.
 
-    With z = Σ m exp(i(φₑ − φ₁ − r Δ)), echo e at r spacings after the first agrees with t more turns
-    in the difference Δ as far as Re(z exp(−2πi r t)) is large.
+    Echo e, r spacings after the first, is φₑ − φ₁ − r Δ off the line; each turn in the difference Δ
+    takes 2π r away.
     """
     spacing_s = echo_times_s[1] - echo_times_s[0]
     ratios = [(time - echo_times_s[0]) / spacing_s for time in echo_times_s]
-    uneven = [echo for echo, ratio in enumerate(ratios) if abs(ratio - round(ratio)) > _EVEN]
-    if not uneven:
-        return 0
+    uneven = [echo for echo, ratio in enumerate(ratios) if tells_turns(ratio)]
     sums = []
     for echo in uneven:
-        misfit = (phase[..., echo] - phase[..., 0] - np.float32(ratios[echo]) * difference)[mask]
-        sums.append(np.nansum(magnitude[..., echo][mask] * np.exp(1j * misfit), dtype=np.complex128))
-
-    def agreement(turns: int) -> float:
-        return sum((z * np.exp(-1j * TWO_PI * ratios[e] * turns)).real for e, z in zip(uneven, sums, strict=True))
-
-    return max(sorted(range(-_MOST_TURNS, _MOST_TURNS + 1), key=abs), key=agreement)
+        misfit = phase[..., echo] - phase[..., 0] - np.float32(ratios[echo]) * difference
+        sums.append(aligned(magnitude[..., echo], misfit, mask))
+    return best_turns(sums, [ratios[echo] for echo in uneven], abs)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..artifacts import Array
+from ..errors import InputError
 from ..unwrap.slabs import in_slabs
 
 #: The Gaussian ends after this many standard deviations.
 _TRUNCATE = 3.0
+
+
+def check_sigma_mm(sigma_mm: Sequence[float]) -> None:
+    """Check the standard deviation of a Gaussian along i, j, k in mm; 0 leaves an axis as it is.
+
+    Raises
+    ------
+    InputError
+        If it is not three finite numbers from 0.
+    """
+    numbers = all(isinstance(sigma, int | float) and 0 <= sigma < math.inf for sigma in sigma_mm)
+    if not numbers or len(sigma_mm) != 3:
+        raise InputError("smoothing sigma_mm", f"{sigma_mm} mm", "three finite numbers, each 0 mm or more")
 
 
 def smooth_phase(phase: Array, mask: Array, sigma_voxels: Sequence[float], weight: Array | None = None) -> Array:

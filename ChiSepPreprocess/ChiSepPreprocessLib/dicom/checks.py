@@ -16,11 +16,14 @@ REFUSE_SATURATED = 0.5
 #: Correlation with the magnitude beyond which values ≥ 0 called phase are magnitude: phase has about 0.
 MAGNITUDE_CORRELATION = 0.8
 
+#: Share of the largest magnitude above which a voxel holds tissue.
+_BRIGHT = 0.2
+
 #: Voxels that suffice for a correlation.
 _SAMPLE = 200_000
 
 
-def check_magnitude(magnitude: Array, echo_times_s: Sequence[float]) -> tuple[str, ...]:
+def check_magnitude(magnitude: Array, echo_times_s: Sequence[float], name: str = "gre_magnitude") -> tuple[str, ...]:
     """Refuse an empty, signed or ruined echo.
 
     Parameters
@@ -29,6 +32,8 @@ def check_magnitude(magnitude: Array, echo_times_s: Sequence[float]) -> tuple[st
         a.u.
     echo_times_s : sequence of float
         For the messages, s.
+    name : str
+        Artifact name, for the messages.
 
     Returns
     -------
@@ -41,22 +46,22 @@ def check_magnitude(magnitude: Array, echo_times_s: Sequence[float]) -> tuple[st
         With the number of the echo.
     """
     notes = []
-    for name, echo in _echoes(magnitude, echo_times_s):
-        check_volume("gre_magnitude", echo, echo.shape)
+    for label, echo in _echoes(magnitude, echo_times_s):
+        check_volume(name, echo, echo.shape)
         low, high = float(echo.min()), float(echo.max())
         if low < 0.0 or high <= 0.0:
-            raise InputError(f"gre_magnitude of {name}", f"values from {low:.6g} to {high:.6g}",
+            raise InputError(f"{name} of {label}", f"values from {low:.6g} to {high:.6g}",
                              "values ≥ 0, not all of them 0",
                              "Check that this is the magnitude and that the echo was exported whole; set what "
                              "interpolation made negative to 0.")  # fmt: skip
         share = np.count_nonzero(echo == high) / np.count_nonzero(echo)
         if share >= REFUSE_SATURATED:
-            raise InputError(f"gre_magnitude of {name}", f"{share:.0%} of its voxels at the largest value, {high:.6g}",
+            raise InputError(f"{name} of {label}", f"{share:.0%} of its voxels at the largest value, {high:.6g}",
                              "an image that is not saturated",
                              "Export the original images again; a rescaled or 8-bit copy loses the decay.")  # fmt: skip
         if share >= WARN_SATURATED:
-            notes.append(f"{share:.1%} of the voxels of {name} lie at its largest magnitude, {high:.6g}: it is "
-                         "saturated there, and R2* will be wrong there.")  # fmt: skip
+            notes.append(f"{share:.1%} of the voxels of {label} lie at its largest magnitude, {high:.6g}: it is "
+                         "saturated there, and its decay will be wrong there.")  # fmt: skip
     return tuple(notes)
 
 
@@ -103,3 +108,39 @@ def _correlation(one: Array, other: Array) -> float:
     a, b = a[signal] - a[signal].mean(), b[signal] - b[signal].mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 0.0 else 0.0
+
+
+def doubt_phase_differences(magnitude: Array, phase: Array) -> tuple[str, ...]:
+    """A warning where steps of phase between echoes pass for phase.
+
+    The step from one echo to the next has the spread of the field, and changes by noise alone from step to step. If
+    what is called phase are such steps already, then its own steps are noise, with less spread than their changes.
+
+    Parameters
+    ----------
+    magnitude, phase : ndarray, shape (I, J, K, E)
+        a.u. and rad.
+
+    Returns
+    -------
+    tuple of str
+        One warning, or none; fewer than three echoes do not tell.
+    """
+    if phase.shape[3] < 3:
+        return ()
+    first = magnitude[..., 0]
+    bright = first > _BRIGHT * first.max()
+    steps = np.diff(phase[bright].astype(np.float64), axis=1)
+    spread, change = _spread(steps), _spread(np.diff(steps, axis=1))
+    if spread >= change:
+        return ()
+    return (
+        "Phase changes from echo to echo by noise alone, as if the images were phase differences between echoes "
+        "(or every second echo had another polarity). Give the phase of each echo as the scanner measured it.",
+    )
+
+
+def _spread(angles: Array) -> float:
+    """−2 ln of the mean length of the mean phasor: the variance, where it is small."""
+    lengths = np.abs(np.exp(1j * angles).mean(axis=0))
+    return float(-2 * np.log(np.maximum(lengths, 1e-12)).mean())

@@ -11,8 +11,9 @@ from ..artifacts import Acquisition, Array, Grid, ScanParameters
 from ..errors import InputError
 from ..progress import Reporter
 from ..quantities import GAMMA_HZ_PER_T
+from .checks import doubt_phase_differences
 from .groups import COMBINED, Group, check_one_field_strength, check_one_frame_of_reference
-from .polarity import Alternation, sign_rule, slice_alternation, undo_alternation
+from .polarity import Alternation, sign_rule, undo_alternations
 from .record import record
 from .roles import Vendor
 from .signal import Signal, read_signal
@@ -77,11 +78,11 @@ def read_gradient_echo(group: Group, options: LoadOptions, combine: Combine, rep
     field_t, field_notes = _field_strength_t(group, options)
     apart = group.coils != (COMBINED,)
     signal = read_signal(group, times, options.phase_unit, report.span(0.0, 0.5 if apart else 1.0))
-    alternation, slice_notes = _undo_alternation(signal, header.vendor)
+    alternations, slice_notes = _undo_alternations(signal, header.vendor)
     sign = sign_rule(header.vendor, options.flip_phase, header.export == OWN_EXPORT)
     if sign.negated:
         np.negative(signal.phase.phase, out=signal.phase.phase)
-    source = record(group, signal, times, sign, alternation)
+    source = record(group, signal, times, sign, alternations)
     magnitude, phase = signal.magnitude, signal.phase.phase
     if apart:
         magnitude, phase = combine(magnitude, phase, times, signal.grid.voxel_size_mm, report.span(0.5, 1.0))
@@ -98,6 +99,7 @@ def read_gradient_echo(group: Group, options: LoadOptions, combine: Combine, rep
             *signal.phase.warnings,
             *slice_notes,
             *sign.warnings,
+            *doubt_phase_differences(signal.magnitude, signal.phase.phase),
         ),
         source=source,
     )
@@ -112,17 +114,19 @@ def _scan(group: Group, times: tuple[float, ...], field_t: float, grid: Grid) ->
     )
 
 
-def _undo_alternation(signal: Signal, vendor: Vendor) -> tuple[Alternation, tuple[str, ...]]:
+def _undo_alternations(signal: Signal, vendor: Vendor) -> tuple[tuple[Alternation, ...], tuple[str, ...]]:
     """Undo the alternating sign of slices, in place, where it is present; what was found, and notes."""
-    phase = signal.phase.phase
-    found = slice_alternation(signal.magnitude[:, :, :, 0], phase[:, :, :, 0])
-    score = f"mean angle between neighbouring slices {found.angle_rad:.2f} rad"
-    if found.present:
-        undo_alternation(phase, found.axis)
+    found = undo_alternations(signal.magnitude, signal.phase.phase)
+    score = f"mean angle between neighbouring slices {found[0].angle_rad:.2f} rad"
+    if len(found) > 1:
+        axes = ", ".join("ijk"[one.axis] for one in found)
+        return found, (f"The sign of phase alternates along {axes}, as a Fourier transform without the shift of its "
+                       f"centre leaves it ({score}); this was undone.",)  # fmt: skip
+    if found[0].present:
         return found, (
             f"The sign of every other slice alternates, as GE scanners store it ({score}); this was undone.",
         )
-    if vendor == Vendor.GE and found.unclear:
+    if vendor == Vendor.GE and found[0].unclear:
         return found, (f"Whether the sign of every other slice alternates is unclear ({score}, expected near 0 or π); "
                        "the slices were kept as stored. Look at the phase across slices.",)  # fmt: skip
     return found, ()

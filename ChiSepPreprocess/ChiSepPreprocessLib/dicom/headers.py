@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
+import struct
 import warnings
+import zlib
 from collections import ChainMap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -89,6 +92,14 @@ class DamagedFileError(Exception):
 _BARE_STARTS = tuple(bytes((group, 0, element, 0)) for group, element in ((2, 0), (8, 0), (8, 1), (8, 5), (8, 8)))
 
 
+#: What damaged files make the reader raise, beside its own errors: values that are no numbers, of a wrong type or too
+#: large, elements or items that are missing, lengths beyond the end, unknown types of value, broken compression.
+_RAISED_BY_DAMAGE = (
+    OSError, EOFError, ValueError, OverflowError, TypeError, AttributeError, LookupError,
+    NotImplementedError, RecursionError, struct.error, zlib.error,
+)  # fmt: skip
+
+
 def read_frames(path: Path) -> list[Frame]:
     """Images of a file; none if it is no DICOM image of MR.
 
@@ -98,6 +109,7 @@ def read_frames(path: Path) -> list[Frame]:
         If it begins as DICOM but its header is broken.
     """
     import pydicom
+    from pydicom.errors import BytesLengthException, InvalidDicomError
 
     if not _begins_as_dicom(path):
         return []
@@ -109,7 +121,9 @@ def read_frames(path: Path) -> list[Frame]:
                 dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(Tag), force=True)
                 plain = _plain_pixels(file, dataset)
             return list(_frames(path, dataset, plain))
-    except Exception as error:
+    except (*_RAISED_BY_DAMAGE, BytesLengthException, InvalidDicomError) as error:
+        # The type alone: messages may quote element values.
+        logging.getLogger(__name__).debug("A file cannot be read: %s", type(error).__name__)
         raise DamagedFileError from error
 
 

@@ -141,3 +141,28 @@ def undo_alternation(phase: Array, axis: int) -> None:
     """
     for plane in np.moveaxis(phase, axis, 0)[1::2]:
         plane -= np.copysign(np.float32(np.pi), plane)
+
+
+def undo_alternations(magnitude: Array, phase: Array) -> tuple[Alternation, ...]:
+    """Undo the alternating sign along every axis that has it, in place.
+
+    A Fourier transform without the shift of its centre leaves a checkerboard over two or three axes.
+
+    Parameters
+    ----------
+    magnitude, phase : ndarray, shape (I, J, K, E[, C])
+        a.u. and rad; the first echo decides.
+
+    Returns
+    -------
+    tuple of Alternation
+        As measured before each was undone, slices first; where none was present, that of the slices alone.
+    """
+    undone: list[Alternation] = []
+    while len(undone) < 3:
+        found = slice_alternation(magnitude[:, :, :, 0], phase[:, :, :, 0])
+        if not found.present:
+            return tuple(undone) or (found,)
+        undo_alternation(phase, found.axis)
+        undone.append(found)
+    return tuple(undone)

@@ -18,7 +18,7 @@ EVEN_SPACING_S = 1e-5
 
 
 def record(
-    group: Group, signal: Signal, echo_times_s: Sequence[float], sign: SignRule, alternation: Alternation
+    group: Group, signal: Signal, echo_times_s: Sequence[float], sign: SignRule, alternations: Sequence[Alternation]
 ) -> dict[str, Any]:
     """Facts for ``Acquisition.source``; the keys are stable.
 
@@ -32,8 +32,8 @@ def record(
         As used, s.
     sign : SignRule
         What was done about the sign of the phase.
-    alternation : Alternation
-        As measured before it was undone.
+    alternations : sequence of Alternation
+        As measured before they were undone; the first is recorded in full.
     """
     header = group.echoes[0].header
     tilt_deg = float(np.degrees(np.arccos(min(1.0, np.abs(signal.grid.b0_direction_ijk).max()))))
@@ -48,17 +48,23 @@ def record(
         "phase_formula": _formula(signal),
         "phase_sign": "negated" if sign.negated else "as stored",
         "phase_sign_rule": sign.words,
-        "slice_alternation": {
-            "axis": "ijk"[alternation.axis],
-            "angle_rad": round(alternation.angle_rad, 4),
-            "coherence": round(alternation.coherence, 4),
-            "corrected": alternation.present,
-        },
+        "slice_alternation": _alternation_facts(alternations),
         "echoes": _echo_table(signal, echo_times_s),
         "echo_spacing": _spacing(echo_times_s),
         "b0_tilt_deg": tilt_deg,
         "coils": 1 if group.coils == (COMBINED,) else len(group.coils),
         "coil_combination": None if group.coils == (COMBINED,) else "MCPC-3D-S",
+    }
+
+
+def _alternation_facts(alternations: Sequence[Alternation]) -> dict[str, Any]:
+    first = alternations[0]
+    return {
+        "axis": "ijk"[first.axis],
+        "angle_rad": round(first.angle_rad, 4),
+        "coherence": round(first.coherence, 4),
+        "corrected": first.present,
+        "axes": ["ijk"[one.axis] for one in alternations if one.present],
     }
 
 

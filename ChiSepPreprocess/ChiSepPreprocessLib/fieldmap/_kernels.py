@@ -19,12 +19,13 @@ _CLEARLY = 0.25
 @njit(cache=True, nogil=True)
 def average(
     first: int, last: int, values: Array, slopes: Array, magnitude: Array, mask: Array, fixed: Array,
-    factors: Array, tiny: float, mean: Array, residual: Array, misfit: Array,
+    factors: Array, tiny: float, mean: Array, residual: Array, misfit: Array, noise_gain: Array, excess_gain: Array,
 ) -> None:  # fmt: skip
-    """Slope of a line through zero, Σ W v / Σ W s, and its misfits d, in masked voxels.
+    """Slope of a line through zero, Σ W v / Σ W s, its misfits d, and its errors for each, in masked voxels.
 
-    They are √(Σ d²/E) and √(Σ |S|² d²/(E − 1)). W is ``fixed`` where that has an entry for each echo, else
-    ``factors`` × (|S|² + ``tiny``).
+    Misfits are √(Σ d²/E) and √(Σ |S|² d²/(E − 1)); the latter is 1 for a noise of 1, which moves the slope by
+    √(Σ W²/|S|²)/Σ W s. An offset of v moves it by ΣW/ΣW s =: t and leaves Σ |S|² (1 − t s)².
+    W is ``fixed`` where that has an entry for each echo, else ``factors`` × (|S|² + ``tiny``).
     """
     echoes = len(slopes)
     for i in range(first, last):
@@ -32,19 +33,28 @@ def average(
             for k in range(mask.shape[2]):
                 if not mask[i, j, k]:
                     continue
-                above, below = 0.0, 0.0
+                above, below, total, variance = 0.0, 0.0, 0.0, 0.0
                 for echo in range(echoes):
-                    weight = fixed[echo] if len(fixed) else factors[echo] * (magnitude[i, j, k, echo] ** 2 + tiny)
+                    power = magnitude[i, j, k, echo] ** 2 + tiny
+                    weight = fixed[echo] if len(fixed) else factors[echo] * power
                     above += weight * values[i, j, k, echo]
                     below += weight * slopes[echo]
-                slope, squares, weighted = above / below, 0.0, 0.0
+                    total += weight
+                    variance += weight**2 / power
+                slope, turn = above / below, total / below
+                squares, weighted, left = 0.0, 0.0, 0.0
                 for echo in range(echoes):
+                    power = magnitude[i, j, k, echo] ** 2 + tiny
                     square = (values[i, j, k, echo] - slope * slopes[echo]) ** 2
                     squares += square
-                    weighted += magnitude[i, j, k, echo] ** 2 * square
+                    weighted += power * square
+                    left += power * (1 - turn * slopes[echo]) ** 2
                 mean[i, j, k] = slope
                 residual[i, j, k] = math.sqrt(squares / echoes)
                 misfit[i, j, k] = math.sqrt(weighted / max(echoes - 1, 1))
+                noise_gain[i, j, k] = math.sqrt(variance) / below
+                if echoes > 1 and left > 0:
+                    excess_gain[i, j, k] = turn * math.sqrt((echoes - 1) / left)
 
 
 @njit(cache=True, nogil=True)
@@ -122,10 +132,10 @@ def _fit(
 
 @njit(cache=True, nogil=True)
 def fit_complex(
-    first: int, last: int, phase: Array, magnitude: Array, mask: Array, times: Array, most_turns: int,
+    first: int, last: int, phase: Array, magnitude: Array, mask: Array, times: Array, tiny: float, most_turns: int,
     iterations: int, tolerance: float, offset: Array, slope: Array, spread: Array, residual: Array,
 ) -> None:  # fmt: skip
-    """Phase offset (rad), slope (rad/s), √Σ |S|² (TE − mean TE)² and relative residual in masked voxels."""
+    """Phase offset (rad), slope (rad/s), √Σ |S|² (TE − mean TE)² and relative residual; |S|² grows by ``tiny``."""
     angle, power = np.empty(len(times)), np.empty(len(times))
     for i in range(first, last):
         for j in range(mask.shape[1]):
@@ -134,9 +144,7 @@ def fit_complex(
                     continue
                 for echo in range(len(times)):
                     angle[echo] = phase[i, j, k, echo]
-                    power[echo] = magnitude[i, j, k, echo] ** 2
-                # Voxels without signal keep a field: their echoes count alike.
-                power += max(1e-9 * power.max(), 1e-30)
+                    power[echo] = magnitude[i, j, k, echo] ** 2 + tiny
                 p0, p1, width, misfit = _fit(angle, power, times, most_turns, iterations, tolerance)
                 offset[i, j, k], slope[i, j, k] = _wrapped(p0), p1
                 spread[i, j, k], residual[i, j, k] = math.sqrt(width), misfit

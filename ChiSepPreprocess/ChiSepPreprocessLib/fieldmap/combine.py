@@ -55,14 +55,27 @@ class FieldFit:
         Hz; above 0 where phase grows; 0 outside the mask.
     residual_rad : ndarray of float32, shape (I, J, K)
         Root mean square over echoes of the phase that the field leaves unexplained, rad; 0 outside the mask.
+        The complex fit weights echoes by |S|², and takes the distance of the complex signal from the fit,
+        √(Σ |δS|² / Σ |S|²), which is at most 2.
     misfit : ndarray of float32, shape (I, J, K)
-        √(Σ |S|² δφ² / (E − 1)), a.u.: about the standard deviation of the noise where the field explains the
-        echoes; 0 outside the mask.
+        √(Σ |S|² δφ² / ``degrees_of_freedom``), a.u.: about the standard deviation of the noise where the field
+        explains the echoes; 0 outside the mask.
+    noise_gain : ndarray of float32, shape (I, J, K)
+        Standard deviation of the field for a noise of 1 a.u. in the real and the imaginary part, Hz/a.u.; very
+        large where there is no signal, 0 outside the mask.
+    excess_gain : ndarray of float32, shape (I, J, K)
+        Error of the field for a misfit of 1 a.u. beyond noise, Hz/a.u.: for the average that of a phase offset,
+        for the complex fit, which has none, that of noise.
+    degrees_of_freedom : int
+        Echoes less the parameters fitted in each voxel, at least 0.
     """
 
     field_hz: Array
     residual_rad: Array
     misfit: Array
+    noise_gain: Array
+    excess_gain: Array
+    degrees_of_freedom: int
 
 
 def combine_echoes(
@@ -90,7 +103,7 @@ def combine_echoes(
     Returns
     -------
     FieldFit
-        Field in Hz and misfit in rad.
+        Field, its misfits and its errors for each.
 
     Raises
     ------
@@ -143,9 +156,12 @@ def _average(
     from ._kernels import average
 
     fixed = factors * np.exp(-times / options.t2star_s) if options.weighting == "wu2012" else np.zeros(0)
-    # Voxels without signal keep a field: their echoes count alike.
-    tiny = max(float(magnitude.max()) ** 2, 1.0) * 1e-12
-    fit = FieldFit(*(np.zeros(mask.shape, np.float32) for _ in range(3)))
-    in_slabs(average, len(mask), values, slopes, magnitude, mask, fixed, factors, tiny,
-             fit.field_hz, fit.residual_rad, fit.misfit)  # fmt: skip
-    return fit
+    mean, residual, misfit, noise, excess = (np.zeros(mask.shape, np.float32) for _ in range(5))
+    in_slabs(average, len(mask), values, slopes, magnitude, mask, fixed, factors, tiny_power(magnitude),
+             mean, residual, misfit, noise, excess)  # fmt: skip
+    return FieldFit(mean, residual, misfit, noise, excess, len(times) - 1)
+
+
+def tiny_power(magnitude: Array) -> float:
+    """What is added to each |S|², so that voxels without signal keep a field: their echoes count alike."""
+    return (float(magnitude.max()) ** 2 or 1.0) * 1e-12

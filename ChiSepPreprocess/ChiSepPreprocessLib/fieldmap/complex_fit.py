@@ -18,6 +18,7 @@ from ..quantities import TWO_PI
 from ..unwrap.echoes import check_echoes, wrap
 from ..unwrap.romeo import RomeoOptions, unwrap
 from ..unwrap.slabs import in_slabs
+from .combine import tiny_power
 
 #: An echo further than this from a whole number of spacings tells the number of turns.
 _EVEN = 0.02
@@ -105,8 +106,8 @@ def fit_complex(
     times = np.asarray(echo_times_s, dtype=np.float64)
     most_turns = 0 if _evenly_spaced(times) else _MOST_TURNS
     offset, slope, spread, residual = (np.zeros(mask.shape, np.float32) for _ in range(4))
-    in_slabs(fit_slab, len(mask), phase, magnitude, mask, times, most_turns, options.iterations,
-             options.tolerance_rad, offset, slope, spread, residual)  # fmt: skip
+    in_slabs(fit_slab, len(mask), phase, magnitude, mask, times, tiny_power(magnitude), most_turns,
+             options.iterations, options.tolerance_rad, offset, slope, spread, residual)  # fmt: skip
     slope /= np.float32(TWO_PI)
     gain = np.divide(1 / TWO_PI, spread, out=np.zeros_like(spread), where=spread > 0)
     return ComplexFit(slope, offset, gain, residual)

@@ -27,8 +27,9 @@ class FieldOptions:
     ----------
     method : {"weighted-average", "complex-fit"}
         ``"weighted-average"``: every echo is unwrapped, then averaged; needs phase without offset at echo time
-        zero. ``"complex-fit"``: offset and field are fitted in each voxel, then the field is unwrapped; about
-        twice the noise, but no assumption on the offset.
+        zero. ``"complex-fit"``: offset and field are fitted in each voxel, then the field is unwrapped; 1.9 times
+        the noise with 6 echoes and 3.0 times with 2, but no assumption on the offset: better where the offset is
+        too strongly curved to be smoothed, as at 7 T.
     average : CombineOptions
         Of the weighted average.
     offset_sigma_mm : float
@@ -93,6 +94,6 @@ def measure_field(
         return combine_echoes(unwrapped, magnitude, echo_times_s, mask, options.average), unwrapped
     fit = complex_fit_field(phase, magnitude, echo_times_s, mask, options.complex_fit, report)
     power = np.einsum("ijke,ijke->ijk", magnitude, magnitude)
-    freedom = max(len(echo_times_s) - 2, 1)
-    residual = fit.relative_residual
-    return FieldFit(fit.frequency_hz, residual, residual * np.sqrt(power / freedom)), None
+    freedom, residual, gain = len(echo_times_s) - 2, fit.relative_residual, fit.noise_gain
+    misfit = residual * np.sqrt(power / max(freedom, 1))
+    return FieldFit(fit.frequency_hz, residual, misfit, gain, gain, freedom), None

@@ -20,6 +20,8 @@ from ..unwrap.slabs import in_slabs
 #: Intercepts farther from 0 than this many standard deviations count less and less: flow, and voxels beside air.
 _FAR = 3.0
 _MEDIAN_TO_SIGMA = 1.4826
+#: One Gaussian flattens an offset's curvature; the next finds most of that in what is left.
+_PASSES = 2
 
 
 def remove_remaining_offset(
@@ -33,7 +35,7 @@ def remove_remaining_offset(
     """Subtract the smooth part of the phase at echo time zero, in place.
 
     With weights |S|², the line through a voxel's phases has the intercept φ₀ = φ̄ − s T̄ of variance
-    σ² (1/Σ|S|² + T̄²/Σ|S|²(TE − T̄)²), whose inverse weights the Gaussian mean.
+    σ² (1/Σ|S|² + T̄²/Σ|S|²(TE − T̄)²), whose inverse weights the Gaussian mean. Two passes.
 
     Parameters
     ----------
@@ -55,17 +57,30 @@ def remove_remaining_offset(
     InputError
         If the arrays do not belong together.
     """
-    from ._kernels import intercepts, subtract
+    from ._kernels import subtract
 
     check_echoes(unwrapped, magnitude, echo_times_s, mask)
     if len(echo_times_s) < 2 or sigma_mm == 0:
         return
     box = bounding_box(mask)
     inside, boxed = mask[box], unwrapped[box]
-    offset, precision = (np.zeros(inside.shape, np.float32) for _ in range(2))
+    sigma_voxels = [sigma_mm / size for size in voxel_size_mm]
+    for _ in range(_PASSES):
+        smooth = _smooth_offset(boxed, magnitude[box], echo_times_s, inside, sigma_voxels)
+        in_slabs(subtract, len(inside), smooth, inside, boxed)
+
+
+def _smooth_offset(
+    phase: Array, magnitude: Array, echo_times_s: Sequence[float], mask: Array, sigma_voxels: Sequence[float]
+) -> Array:
+    """Weighted Gaussian mean of the phase at echo time zero, rad."""
+    from ._kernels import intercepts
+
+    offset, precision = (np.zeros(mask.shape, np.float32) for _ in range(2))
     times = np.asarray(echo_times_s, dtype=np.float64)
-    in_slabs(intercepts, len(inside), boxed, magnitude[box], inside, times, offset, precision)
-    spread = _FAR * _MEDIAN_TO_SIGMA * float(np.median(np.abs(offset[inside])))
+    in_slabs(intercepts, len(mask), phase, magnitude, mask, times, offset, precision)
+    spread = _FAR * _MEDIAN_TO_SIGMA * float(np.median(np.abs(offset[mask])))
+    # Single precision must hold the squares of the weights, whatever the unit of the magnitude.
+    precision /= precision.max() or np.float32(1)
     precision /= (1 + (offset / max(spread, 1e-6)) ** 2) ** 2
-    smooth = smooth_phase(offset, inside, [sigma_mm / size for size in voxel_size_mm], precision)
-    in_slabs(subtract, len(inside), smooth, inside, boxed)
+    return smooth_phase(offset, mask, sigma_voxels, precision)

@@ -2,7 +2,7 @@
 
 Two things make it wrong: thermal noise, which the magnitude predicts, and phase that was there before any time had
 passed and was not removed, as beside air and at the rim, where its smooth estimate fails. The latter shows: echoes
-then miss the line through zero by more than noise does.
+then miss the fitted line by more than noise does.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
-from ..quantities import TWO_PI
+from .combine import FieldFit
 
 #: Neighbourhood (standard deviation, mm) in which misfits are pooled: wide enough that noise averages out.
 _POOL_MM = 3.0
+#: Median expected error where nothing tells the noise, Hz: that of two echoes 5 ms apart with a signal-to-noise ratio
+#: of 45.
+_UNKNOWN_HZ = 1.0
 
 
-def estimate_noise_sigma(misfit: Array, mask: Array, n_echoes: int) -> float:
+def estimate_noise_sigma(fit: FieldFit, mask: Array) -> float:
     """Noise of the real and the imaginary part, from what the field leaves unexplained.
 
     The median over the mask, so that parts with systematic misfit do not count. Unlike air it cannot have been
@@ -27,99 +30,60 @@ def estimate_noise_sigma(misfit: Array, mask: Array, n_echoes: int) -> float:
 
     Parameters
     ----------
-    misfit : ndarray, shape (I, J, K)
-        Of a :class:`~ChiSepPreprocessLib.fieldmap.combine.FieldFit`, a.u.
+    fit : FieldFit
+        Field and misfit.
     mask : ndarray of bool, shape (I, J, K)
         Brain.
-    n_echoes : int
-        At least two.
 
     Returns
     -------
     float
-        a.u.
+        a.u.; 0 if unknown, as no degree of freedom is left: two echoes in the complex fit, one in the average.
 
     Raises
     ------
     InputError
-        If there is one echo only, or nothing in the mask.
+        If nothing is in the mask.
     """
     from scipy.stats import chi2
 
-    if n_echoes < 2 or not mask.any():
-        raise InputError("noise", f"{n_echoes} echoes, {int(mask.sum())} voxels", "at least two echoes and a mask")
-    freedom = n_echoes - 1
-    return float(np.median(misfit[mask]) * np.sqrt(freedom / chi2.median(freedom)))
+    if not mask.any():
+        raise InputError("noise", "an empty mask", "at least one voxel inside")
+    freedom = fit.degrees_of_freedom
+    if freedom == 0:
+        return 0.0
+    return float(np.median(fit.misfit[mask]) * np.sqrt(freedom / chi2.median(freedom)))
 
 
-def noise_sigma_hz(magnitude: Array, echo_times_s: Sequence[float], mask: Array, noise_sigma: float) -> Array:
-    """Standard deviation of the weighted average by noise alone: σ / (2π √Σ |S|² TE²), the Cramér-Rao bound.
+def field_sigma_hz(fit: FieldFit, mask: Array, noise_sigma: float, voxel_size_mm: Sequence[float]) -> Array:
+    """Expected error of the field: noise, and what a misfit beyond noise tells of.
+
+    The variance is g² σ² + h² max(d² − σ², 0), with the gains g of noise and h of excess misfit, and the mean square
+    misfit d² around a voxel. For the average that excess is taken for a phase offset that was left, for the complex
+    fit, which has no offset, for more noise: g = h.
 
     Parameters
     ----------
-    magnitude : ndarray, shape (I, J, K, E)
-        a.u.
-    echo_times_s : sequence of float
-        E times, s.
+    fit : FieldFit
+        Gains and misfit.
     mask : ndarray of bool, shape (I, J, K)
-        Where to compute.
+        Where the field was fitted.
     noise_sigma : float
-        Of the real and the imaginary part, a.u.
-
-    Returns
-    -------
-    ndarray of float32, shape (I, J, K)
-        Hz; 0 outside the mask; infinite where there is no signal.
-    """
-    second = _moments(magnitude[mask], echo_times_s)[2]
-    sigma = np.zeros(mask.shape, np.float32)
-    with np.errstate(divide="ignore"):
-        sigma[mask] = noise_sigma / (TWO_PI * np.sqrt(second))
-    return sigma
-
-
-def field_sigma_hz(
-    magnitude: Array, echo_times_s: Sequence[float], mask: Array, noise_sigma: float, misfit: Array,
-    voxel_size_mm: Sequence[float],
-) -> Array:  # fmt: skip
-    """Expected error of the weighted average: noise, and the phase offset that the misfit tells of.
-
-    An offset φ₀ shifts the field by φ₀ S₁/(2π S₂) and leaves Σ |S|² δφ² = φ₀² (S₀ − S₁²/S₂), with S_n = Σ |S|² TEⁿ.
-    Of the misfit pooled around a voxel, what exceeds noise is taken for such an offset.
-
-    Parameters
-    ----------
-    magnitude, echo_times_s, mask, noise_sigma
-        As for :func:`noise_sigma_hz`; a single echo tells of noise only.
-    misfit : ndarray, shape (I, J, K)
-        Of :func:`~ChiSepPreprocessLib.fieldmap.combine.combine_echoes` by magnitude, a.u.
+        Of the real and the imaginary part, a.u.; 0 for unknown, which gives a relative error: as g, with a median
+        of 1 Hz.
     voxel_size_mm : sequence of float
         Along i, j, k, mm.
 
     Returns
     -------
     ndarray of float32, shape (I, J, K)
-        Hz; 0 outside the mask; infinite where there is no signal.
+        Hz, positive and finite; very large where there is no signal, 0 outside the mask.
     """
-    sigma = noise_sigma_hz(magnitude, echo_times_s, mask, noise_sigma)
-    if len(echo_times_s) == 1:
-        return sigma
-    zeroth, first, second = _moments(magnitude[mask], echo_times_s)
-    pooled = _pooled(misfit, mask, voxel_size_mm)[mask]
-    excess = np.maximum(pooled - noise_sigma**2, 0) * (len(echo_times_s) - 1)
-    determinant = np.maximum(zeroth * second - first**2, np.finfo(np.float32).tiny)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shift = excess * first**2 / (determinant * second) / TWO_PI**2
-    sigma[mask] = np.sqrt(sigma[mask] ** 2 + np.where(second > 0, shift, 0))
-    return sigma
-
-
-def _moments(magnitude: Array, echo_times_s: Sequence[float]) -> tuple[Array, Array, Array]:
-    """Σ |S|² TEⁿ for n = 0, 1, 2, shape (N,)."""
-    times = np.asarray(echo_times_s)
-    power = np.square(magnitude, dtype=np.float32)
-    zeroth, first, second = (power @ (times**n).astype(np.float32) for n in range(3))
-    return zeroth, first, second
+    if noise_sigma == 0:
+        return np.asarray(fit.noise_gain * np.float32(_UNKNOWN_HZ / np.median(fit.noise_gain[mask])))
+    # In units of the noise, so that single precision holds the squares.
+    excess = np.sqrt(np.maximum(_pooled(fit.misfit / np.float32(noise_sigma), mask, voxel_size_mm) - 1, 0))
+    return np.asarray(np.float32(noise_sigma) * np.hypot(fit.noise_gain, fit.excess_gain * excess))
 
 
 def _pooled(misfit: Array, mask: Array, voxel_size_mm: Sequence[float]) -> Array:

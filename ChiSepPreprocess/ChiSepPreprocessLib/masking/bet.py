@@ -66,6 +66,11 @@ class BetOptions:
             raise InputError("intensity gradient", self.gradient, "a value from -1 to 1")
         if min(self.iterations, self.subdivisions, self.attempts, self.passes) < 1:
             raise InputError("brain extraction", self, "at least one iteration, subdivision, attempt and pass")
+        if self.iterations > 10_000 or self.subdivisions > 7 or max(self.attempts, self.passes) > 50:
+            raise InputError("brain extraction", self,
+                             "at most 10000 iterations, 7 subdivisions, 50 attempts and 50 passes")  # fmt: skip
+        if not 0 < self.intersection_limit < np.inf:
+            raise InputError("limit of self-intersection", self.intersection_limit, "a positive number")
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,8 +41,8 @@ class QualityOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
             raise InputError("phase quality threshold", self.threshold, "a value from 0 to below 1")
-        if min(self.closing_mm, self.opening_mm) < 0:
-            raise InputError("phase quality mask", self, "lengths ≥ 0 mm")
+        if not (0 <= self.closing_mm <= 100 and 0 <= self.opening_mm <= 100):
+            raise InputError("phase quality mask", self, "lengths from 0 to 100 mm")
 
 
 def reliable_part(

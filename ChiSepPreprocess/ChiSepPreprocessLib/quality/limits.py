@@ -9,6 +9,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .record import QualityRecord
 
+#: Where a step speaks itself; the same numbers as there.
+BRAIN_VOLUME_ML = (800.0, 2200.0)
+LARGE_RESIDUAL_RAD = 0.3
+MANY_CLAMPED = 0.05
+MANY_NEGATIVE = 0.25
+FULL_COVERAGE = 0.98
+
+#: What the advice tells to do, with the option as it stands in the file of ``--options``.
+_DENOISE = 'Denoise the echoes ({"preprocess": {"denoise": {"enabled": true}}})'
+_BIPOLAR = 'correct a bipolar readout ({"preprocess": {"correct_bipolar": true}})'
+_SINGLE_STEP = 'keep the rim, which V-SHARP loses ({"preprocess": {"background": {"method": "single-step"}}})'
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
@@ -53,16 +65,14 @@ def _uncorrected_alternation(record: QualityRecord) -> float | None:
     return None if reading.slice_alternation_corrected else reading.slice_alternation_rad
 
 
+def _where_phase_fits(record: QualityRecord, number: float | None) -> float | None:
+    """A number that rests on the noise, which is taken for what the phase leaves unexplained; none if that is more."""
+    return None if (record.field.phase_residual_rad or 0.0) > LARGE_RESIDUAL_RAD else number
+
+
 #: Every limit, the gravest first. In simulated heads at 3 T, 6 echoes and an SNR of 70: residual 0.015 rad (about
 #: 1/SNR), no jumps, field noise 0.0004 ppm, local field 0.002 ppm, negative R2′ in 3 %, 94 % of the mask valid.
 LIMITS = (
-    Limit(
-        name="phase sign score",
-        number=lambda record: record.field.phase_sign_score,
-        low=-0.5,
-        finding="Iron-rich tissue comes out diamagnetic (sign score {value:+.2f}): the phase may be inverted.",
-        advice="Load the data again with the phase sign flipped (--flip-phase-sign) and compare.",
-    ),
     Limit(
         name="slice alternation",
         number=_uncorrected_alternation,
@@ -74,8 +84,8 @@ LIMITS = (
         name="brain volume",
         said_by_step=True,
         number=lambda record: record.mask.volume_ml,
-        low=800.0,
-        high=2200.0,
+        low=BRAIN_VOLUME_ML[0],
+        high=BRAIN_VOLUME_ML[1],
         finding="The brain mask holds {value:.0f} ml; adult brains have 1100 to 1700 ml.",
         advice="Look at its outline and hand in a corrected mask (--mask).",
     ),
@@ -84,18 +94,18 @@ LIMITS = (
         number=lambda record: record.mask.valid_fraction,
         low=0.75,
         finding="The local field is valid in {value:.0%} of the brain mask only.",
-        advice="Check the mask and the spin echo's coverage; a smaller minimum radius of V-SHARP loses less.",
+        advice=f"Check the mask, the phase residual and the spin echo's coverage; {_SINGLE_STEP}.",
     ),
     Limit(
         name="SNR of the first echo",
-        number=lambda record: record.signal.first_echo_snr,
+        number=lambda record: _where_phase_fits(record, record.signal.first_echo_snr),
         low=20.0,
         finding="The first echo's signal is {value:.1f} times the noise; maps get noisy below 20.",
-        advice="Denoise the echoes before anything else, or scan larger voxels.",
+        advice=f"{_DENOISE}, or scan larger voxels.",
     ),
     Limit(
         name="SNR of the last echo",
-        number=lambda record: record.signal.last_echo_snr,
+        number=lambda record: _where_phase_fits(record, record.signal.last_echo_snr),
         low=3.0,
         finding="The last echo's signal is {value:.1f} times the noise; the noise floor lowers R2* below 3.",
         advice="Leave out the latest echoes.",
@@ -103,9 +113,9 @@ LIMITS = (
     Limit(
         name="phase residual",
         number=lambda record: record.field.phase_residual_rad,
-        high=0.3,
-        finding="The echoes' phases do not lie on a line (median misfit {value:.2f} rad in the worst echo).",
-        advice="Check the echo times and their order, and whether the readout is bipolar.",
+        high=LARGE_RESIDUAL_RAD,
+        finding="The phase of the worst echo misses the field's line by {value:.2f} rad (median).",
+        advice=f"Check the echo times and their order; leave out echoes of mere noise; {_BIPOLAR}.",
     ),
     Limit(
         name="field jumps",
@@ -116,10 +126,10 @@ LIMITS = (
     ),
     Limit(
         name="field noise",
-        number=lambda record: record.field.noise_ppm,
+        number=lambda record: _where_phase_fits(record, record.field.noise_ppm),
         high=0.005,
-        finding="The noise of the field is {value:.4f} ppm, as much as what it shall show.",
-        advice="Denoise the echoes before anything else, or use a method that regularises.",
+        finding="The expected error of the total field is {value:.4f} ppm, as much as what it shall show.",
+        advice=f"{_DENOISE}, or use a method that regularises.",
     ),
     Limit(
         name="local field",
@@ -132,7 +142,7 @@ LIMITS = (
         name="clamped R2*",
         said_by_step=True,
         number=lambda record: record.relaxation.r2star_clamped_fraction,
-        high=0.05,
+        high=MANY_CLAMPED,
         finding="R2* was out of range and clamped in {value:.1%} of the brain.",
         advice="Check the echo times and that the mask holds no air.",
     ),
@@ -147,14 +157,15 @@ LIMITS = (
         name="negative R2′",
         said_by_step=True,
         number=lambda record: record.relaxation.negative_r2prime_fraction,
-        high=0.15,
+        high=MANY_NEGATIVE,
         finding="R2* − R2 is negative in {value:.0%} of the brain.",
         advice="Check R2 (refocusing pulses off 180° bias it) and its registration.",
     ),
     Limit(
         name="overlap of the spin echo",
+        said_by_step=True,
         number=lambda record: record.registration.overlap_fraction,
-        low=0.98,
+        low=FULL_COVERAGE,
         finding="The spin echo's field of view holds {value:.0%} of the brain.",
         advice="χ maps are left out elsewhere; check that both scans are of one session.",
     ),
@@ -162,7 +173,7 @@ LIMITS = (
         name="signal of the spin echo",
         said_by_step=True,
         number=lambda record: record.registration.spin_echo_coverage,
-        low=0.98,
+        low=FULL_COVERAGE,
         finding="R2 was measured in {value:.0%} of the brain.",
         advice="χ maps are left out elsewhere.",
     ),

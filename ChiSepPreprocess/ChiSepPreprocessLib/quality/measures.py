@@ -8,6 +8,7 @@ import numpy as np
 
 from ..artifacts import Array
 from ..box import bounding_box
+from ..coils.smoothing import smooth_phase
 from ..quantities import TWO_PI
 from ..unwrap.echoes import wrap
 
@@ -15,8 +16,6 @@ from ..unwrap.echoes import wrap
 _OFFSET_SMOOTHING_MM = 6.0
 #: Median of |x| over the standard deviation of a normal distribution.
 _MEDIAN_TO_SIGMA = 0.6745
-#: Each corner of the image that is taken for air spans this share of each axis.
-_CORNER_SHARE = 0.1
 
 
 def phase_residuals(
@@ -57,17 +56,11 @@ def phase_residuals(
 
 def _smooth_angle(phasor: Array, mask: Array, voxel_size_mm: tuple[float, float, float]) -> Array:
     """Angle of the Gaussian mean of a phasor of the mask's voxels, rad, float32."""
-    from scipy.ndimage import gaussian_filter
-
     box = bounding_box(mask)
-    inside, sigmas = mask[box], [_OFFSET_SMOOTHING_MM / length for length in voxel_size_mm]
-    parts = []
-    for part in (phasor.real, phasor.imag):
-        volume = np.zeros(inside.shape, np.float32)
-        volume[inside] = part
-        parts.append(gaussian_filter(volume, sigmas, truncate=3.0)[inside])
-    angle: Array = np.arctan2(parts[1], parts[0])
-    return angle
+    inside = mask[box]
+    angle, weight = np.zeros(inside.shape, np.float32), np.zeros(inside.shape, np.float32)
+    angle[inside], weight[inside] = np.angle(phasor), np.abs(phasor)
+    return smooth_phase(angle, inside, [_OFFSET_SMOOTHING_MM / length for length in voxel_size_mm], weight)[inside]
 
 
 def jump_fraction(field_hz: Array, mask: Array, echo_spacing_s: float) -> float | None:
@@ -88,27 +81,10 @@ def jump_fraction(field_hz: Array, mask: Array, echo_spacing_s: float) -> float 
     return jumps / pairs if pairs else None
 
 
-def noise_in_air(magnitude: Array) -> float | None:
-    """Standard deviation of the noise in each channel from the image's eight corners, a.u.
-
-    ``σ² = ⟨m²⟩/2`` in air (Rayleigh; Gudbjartsson & Patz, Magn Reson Med 34:910, 1995): the median over the corners,
-    so that a corner with the neck or a ghost in it does not count. ``None`` where the scanner cut the air to 0.
-
-    Parameters
-    ----------
-    magnitude : ndarray, shape (I, J, K)
-        One echo, a.u.
-    """
-    ends = [(slice(0, max(int(n * _CORNER_SHARE), 1)), slice(n - max(int(n * _CORNER_SHARE), 1), n))
-            for n in magnitude.shape]  # fmt: skip
-    corners = [magnitude[i, j, k].astype(np.float64) for i in ends[0] for j in ends[1] for k in ends[2]]
-    if sum(int(np.count_nonzero(one)) for one in corners) < 0.5 * sum(one.size for one in corners):
-        return None
-    return float(np.sqrt(np.median([np.mean(one**2) for one in corners]) / 2.0))
-
-
 def noise_from_phase(residuals: Array, magnitude: Array, echo_times_s: Sequence[float]) -> float | None:
-    """Standard deviation of the noise from phase residuals, a.u.: ``σ = m σ_φ``.
+    """Standard deviation of the noise of the real or imaginary part from phase residuals, a.u.: ``σ = m σ_φ``.
+
+    It holds for combined channels, too, whose magnitude in air is far above ``σ``.
 
     What all echoes of a voxel share, which is the offset's fine structure, is taken out. Of E parts of the variance
     ``E − 2 + c²`` are left after that and after the fit of the field, with ``c`` the cosine between the two as seen
@@ -136,23 +112,3 @@ def noise_from_phase(residuals: Array, magnitude: Array, echo_times_s: Sequence[
     timed = typical * np.asarray(echo_times_s)
     cosine_squared = float(typical @ timed) ** 2 / max(float((typical @ typical) * (timed @ timed)), 1e-30)
     return spread / float(np.sqrt((echoes - 2 + cosine_squared) / echoes))
-
-
-def field_noise_hz(magnitude: Array, echo_times_s: Sequence[float], noise: float) -> float | None:
-    """Median over voxels of the least standard deviation of the field, Hz: ``σ / (2π √Σ_e (m_e TE_e)²)``.
-
-    Of the weighted average of phases with ``W = TE m²``, whose variance is the smallest (Wu et al., NeuroImage
-    59:297, 2012).
-
-    Parameters
-    ----------
-    magnitude : ndarray, shape (N, E)
-        a.u.
-    echo_times_s : sequence of float
-        E times, s.
-    noise : float
-        Standard deviation in each channel, a.u.
-    """
-    power = np.sqrt(np.einsum("ne,e->n", magnitude.astype(np.float64) ** 2, np.asarray(echo_times_s) ** 2))
-    median = float(np.median(power))
-    return noise / (TWO_PI * median) if median > 0 else None

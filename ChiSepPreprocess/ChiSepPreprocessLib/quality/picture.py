@@ -14,10 +14,9 @@ import numpy as np
 from ..artifacts import Acquisition, Array, MapSet
 from ..errors import MissingDependencyError
 from ..files import writing
-from ..quantities import ppm_to_hz
 from ..scene.colors import RATE, color_table
 from ..scene.windows import GREY, preset
-from .measures import phase_residuals
+from .limits import LARGE_RESIDUAL_RAD
 from .record import QualityRecord
 from .summary import Row, echo_rows, subtitle, summary_rows
 from .views import Planes
@@ -183,21 +182,9 @@ def _panels(acquisition: Acquisition, maps: MapSet) -> list[_Panel]:
             centre = np.median(maps.array(name)[mask]) if name == "total_field" else 0.0
             data = np.where(mask, maps.array(name) - centre, 0.0)
         panels.append(_Panel(title, window.unit, data, window.minimum, window.maximum, window.color_table))
-    residual = _Panel("Phase residual, all echoes", "rad", _residual(acquisition, maps), 0.0, 0.3, RATE)
+    missed = np.where(mask, maps.array("phase_residual"), 0.0) if "phase_residual" in maps else None
+    residual = _Panel("Phase residual, mean over echoes", "rad", missed, 0.0, LARGE_RESIDUAL_RAD, RATE)
     return [*panels[:5], residual, *panels[5:]]
-
-
-def _residual(acquisition: Acquisition, maps: MapSet) -> Array | None:
-    """Root mean square over echoes of the phase residual, rad."""
-    scan, mask = acquisition.scan, maps.array("brain_mask")
-    if "total_field" not in maps or len(scan.echo_times_s) < 2:
-        return None
-    field_hz = ppm_to_hz(maps.array("total_field"), scan.reference_frequency_hz)
-    found = phase_residuals(acquisition.gre_phase, acquisition.gre_magnitude, scan.echo_times_s, field_hz, mask,
-                            acquisition.grid.voxel_size_mm)  # fmt: skip
-    volume = np.zeros(mask.shape, np.float32)
-    volume[mask] = np.sqrt(np.mean(found**2, axis=1))
-    return volume
 
 
 def _draw_slices(
@@ -292,8 +279,7 @@ def _draw_decay(axis: Axes, record: QualityRecord, acquisition: Acquisition, map
                   label=f"one exponential, {-1e3 * slope:.1f} 1/s")  # fmt: skip
     axis.plot(times_ms, mean, "o", color="#7b3f8f", markersize=4, label="measured")
     if record.signal.noise is not None:
-        axis.axhline(record.signal.noise, color=_ALARM, linewidth=0.8, linestyle="--",
-                     label=f"noise, from {record.signal.noise_source}")  # fmt: skip
+        axis.axhline(record.signal.noise, color=_ALARM, linewidth=0.8, linestyle="--", label="noise")  # fmt: skip
     axis.set(xlabel="echo time (ms)", ylabel="signal (a.u.)", xlim=(0, 1.05 * times_ms[-1]), ylim=(0, None))
     axis.legend(frameon=False, fontsize=_TEXT)
 

@@ -3,11 +3,11 @@
 Numbers come from the acquisition and the maps themselves; those that only a step knows come from its map's options:
 
 =============================================  ====================================================================
+``field_sigma.options``                        ``noise_sigma``: noise of the real or imaginary part, a.u.
 ``r2star.options``, ``r2.options``             ``clamped_fraction``: share of the brain that was out of range
 ``r2.options["registration"]``                 ``score``, ``translation_mm``, ``rotation_deg``, ``overlap``,
                                                ``mutual_information_before``, ``mutual_information_after`` (nats)
 ``r2prime.options``                            ``negative_fraction``
-``chi_total.options``                          ``phase_sign_score``
 =============================================  ====================================================================
 
 What is not available is ``None``.
@@ -23,9 +23,9 @@ import numpy as np
 
 from ..artifacts import Acquisition, Array, Map, MapSet
 from ..errors import InputError
-from ..quantities import hz_to_ppm, ppm_to_hz
+from ..quantities import ppm_to_hz
 from .limits import broken
-from .measures import field_noise_hz, jump_fraction, noise_from_phase, noise_in_air, phase_residuals
+from .measures import jump_fraction, noise_from_phase, phase_residuals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +66,9 @@ class GeometryQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class SignalQuality:
-    """Noise of each channel (a.u.), from ``"air"`` or ``"phase"``, and signal over noise in first and last echo."""
+    """Noise of the real or imaginary part (a.u.), and signal over noise in first and last echo."""
 
     noise: float | None
-    noise_source: str | None
     first_echo_snr: float | None
     last_echo_snr: float | None
 
@@ -86,14 +85,14 @@ class MaskQuality:
 class FieldQuality:
     """Total and local field; see :mod:`.measures`.
 
-    ``phase_residual_rad`` is the largest of the echoes'; ``local_field_ppm`` is the median absolute value.
+    ``phase_residual_rad`` is the largest of the echoes'; ``noise_ppm`` and ``local_field_ppm`` are medians of the total
+    field's expected error and of the local field's size.
     """
 
     phase_residual_rad: float | None
     jump_fraction: float | None
     noise_ppm: float | None
     local_field_ppm: float | None
-    phase_sign_score: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,15 +158,14 @@ def quality_record(acquisition: Acquisition, maps: MapSet) -> QualityRecord:
         raise InputError("maps", "another grid, or an empty brain mask", "maps of this acquisition")
     magnitude = acquisition.gre_magnitude[mask]
     residuals = _residuals(acquisition, maps, mask)
-    signal = _signal(acquisition, magnitude, residuals)
     spoken = [text for one in maps.values() for text in one.warnings]
     numbers = QualityRecord(
         reading=_reading(acquisition.source),
         geometry=_geometry(acquisition),
         echoes=_echoes(acquisition, magnitude, residuals),
-        signal=signal,
+        signal=_signal(acquisition, maps, magnitude, residuals),
         mask=_mask(maps, mask),
-        field=_field(acquisition, maps, magnitude, residuals, signal.noise),
+        field=_field(acquisition, maps, mask, residuals),
         relaxation=_relaxation(maps, mask),
         registration=_registration(acquisition, maps, mask),
         reported=tuple(dict.fromkeys((*acquisition.warnings, *spoken))),
@@ -229,14 +227,14 @@ def _range(values: Array) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def _signal(acquisition: Acquisition, magnitude: Array, residuals: Array | None) -> SignalQuality:
-    noise, source = noise_in_air(acquisition.gre_magnitude[..., -1]), "air"
+def _signal(acquisition: Acquisition, maps: MapSet, magnitude: Array, residuals: Array | None) -> SignalQuality:
+    noise = _option(maps.get("field_sigma"), "noise_sigma")
     if noise is None and residuals is not None:
-        noise, source = noise_from_phase(residuals, magnitude, acquisition.scan.echo_times_s), "phase"
+        noise = noise_from_phase(residuals, magnitude, acquisition.scan.echo_times_s)
     if not noise:
-        return SignalQuality(noise=None, noise_source=None, first_echo_snr=None, last_echo_snr=None)
+        return SignalQuality(noise=None, first_echo_snr=None, last_echo_snr=None)
     first, last = (float(np.median(magnitude[:, echo])) / noise for echo in (0, -1))
-    return SignalQuality(noise=noise, noise_source=source, first_echo_snr=first, last_echo_snr=last)
+    return SignalQuality(noise=noise, first_echo_snr=first, last_echo_snr=last)
 
 
 def _mask(maps: MapSet, mask: Array) -> MaskQuality:
@@ -244,22 +242,17 @@ def _mask(maps: MapSet, mask: Array) -> MaskQuality:
     return MaskQuality(volume_ml=float(mask.sum()) * maps.grid.voxel_volume_mm3 / 1e3, valid_fraction=valid)
 
 
-def _field(
-    acquisition: Acquisition, maps: MapSet, magnitude: Array, residuals: Array | None, noise: float | None
-) -> FieldQuality:
-    times, frequency_hz = acquisition.scan.echo_times_s, acquisition.scan.reference_frequency_hz
-    noise_hz = field_noise_hz(magnitude, times, noise) if noise is not None else None
-    jumps = None
+def _field(acquisition: Acquisition, maps: MapSet, mask: Array, residuals: Array | None) -> FieldQuality:
+    times, jumps = acquisition.scan.echo_times_s, None
     if "total_field" in maps and len(times) > 1:
-        field_hz = ppm_to_hz(maps.array("total_field"), frequency_hz)
-        jumps = jump_fraction(field_hz, maps.array("brain_mask"), float(np.min(np.diff(times))))
-    valid = maps.array("field_mask" if "field_mask" in maps else "brain_mask")
+        field_hz = ppm_to_hz(maps.array("total_field"), acquisition.scan.reference_frequency_hz)
+        jumps = jump_fraction(field_hz, mask, float(np.min(np.diff(times))))
+    valid = maps.array("field_mask") if "field_mask" in maps else mask
     return FieldQuality(
         phase_residual_rad=None if residuals is None else float(np.median(np.abs(residuals), axis=0).max()),
         jump_fraction=jumps,
-        noise_ppm=None if noise_hz is None else hz_to_ppm(noise_hz, frequency_hz),
+        noise_ppm=_median(maps, "field_sigma", mask),
         local_field_ppm=_median(maps, "local_field", valid),
-        phase_sign_score=_option(maps.get("chi_total"), "phase_sign_score"),
     )
 
 

@@ -54,7 +54,6 @@ def _acquisition_lines(record: QualityRecord) -> list[tuple[str, ...]]:
     reading, geometry, signal = record.reading, record.geometry, record.signal
     direction = ", ".join(f"{part:.3f}" for part in geometry.b0_direction_ijk).replace("-", "−")
     snr = [_text(value, "{:.0f}") for value in (signal.first_echo_snr, signal.last_echo_snr)]
-    source = f" (noise from {signal.noise_source})" if signal.noise_source else ""
     return [
         ("Phase scaling", reading.phase_scaling or "–"),
         ("Phase sign", (reading.phase_sign or "–").split(";")[-1].strip()),
@@ -63,7 +62,7 @@ def _acquisition_lines(record: QualityRecord) -> list[tuple[str, ...]]:
         ("B0 in voxel axes; tilt", f"{direction};  {geometry.b0_tilt_deg:.1f}°"),
         ("Echo spacing; largest deviation", f"{_text(geometry.echo_spacing_ms, '{:.3f} ms')};  "
                                             f"{_text(geometry.echo_spacing_deviation_ms, '{:.3f} ms')}"),
-        ("Signal over noise, first and last echo", f"{snr[0]}, {snr[1]}{source}", "SNR of the first echo",
+        ("Signal over noise, first and last echo", ", ".join(snr), "SNR of the first echo",
          "SNR of the last echo"),
         ("Brain mask (adults 1100 to 1700 ml)", f"{record.mask.volume_ml:.0f} ml", "brain volume"),
     ]  # fmt: skip
@@ -75,9 +74,8 @@ def _field_lines(record: QualityRecord) -> list[tuple[str, ...]]:
         ("Valid share of the mask", _text(record.mask.valid_fraction, "{:.0%}"), "valid share of the brain"),
         ("Phase residual, worst echo", _text(field.phase_residual_rad, "{:.3f} rad"), "phase residual"),
         ("Jumps of the total field", _text(field.jump_fraction, "{:.3%}"), "field jumps"),
-        ("Noise of the field, at least", _text(field.noise_ppm, "{:.4f} ppm"), "field noise"),
+        ("Expected error of the total field, median", _text(field.noise_ppm, "{:.4f} ppm"), "field noise"),
         ("Local field, median size", _text(field.local_field_ppm, "{:.4f} ppm"), "local field"),
-        ("Sign score of χ", _text(field.phase_sign_score, "{:+.2f}"), "phase sign score"),
     ]
 
 

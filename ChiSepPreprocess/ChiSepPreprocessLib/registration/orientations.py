@@ -21,8 +21,9 @@ import numpy as np
 from ..artifacts import Array, Grid, Image, Kind, Map, MapSet
 from ..errors import InputError
 from ..progress import Reporter
+from .alignment import Alignment
 from .resampling import Mask, Matrix, resample
-from .rigid import Alignment, RegistrationOptions, align
+from .rigid import RegistrationOptions, align
 
 #: Heads are turned by 10° to 40° for COSMOS.
 _USUAL_TURN_DEG = 30.0

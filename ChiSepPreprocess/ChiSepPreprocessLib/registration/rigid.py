@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..artifacts import Array, Grid, Image
 from ..box import bounding_box
 from ..errors import CancelledError, InputError
 from ..progress import Reporter
 from . import resampling
+from .alignment import Alignment
 from .resampling import Mask, Matrix, flip_ras_lps, inside_fraction, shrunk, to_itk
 from .similarity import local_similarity
 
@@ -72,55 +72,17 @@ class RegistrationOptions:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if not self.level_sizes_mm or min(self.level_sizes_mm) <= 0:
-            raise InputError("registration levels", f"{self.level_sizes_mm} mm", "at least one positive voxel size")
+        if not self.level_sizes_mm or not all(0 < size <= 100 for size in self.level_sizes_mm):
+            raise InputError("registration levels", f"{self.level_sizes_mm} mm",
+                             "at least one voxel size, each above 0 and up to 100 mm")  # fmt: skip
         if self.histogram_bins < 8 or self.samples < 1000 or self.iterations < 1 or self.seed < 1:
             raise InputError("registration options", self, "at least 8 bins, 1000 samples, 1 iteration and seed 1")
+        if self.histogram_bins > 1024 or self.samples > 10_000_000 or self.iterations > 10_000:
+            raise InputError("registration options", self, "at most 1024 bins, 10000000 samples and 10000 iterations")
         if not 0 <= self.mask_margin_mm <= 50:
             raise InputError("mask margin", f"{self.mask_margin_mm} mm", "0 to 50 mm")
         if not 0 <= self.turned_deg <= 60:
             raise InputError("turn of the head", f"{self.turned_deg}°", "0 to 60°")
-
-
-@dataclass(frozen=True, eq=False)
-class Alignment:
-    """Where the moving image lies relative to the fixed one.
-
-    Parameters
-    ----------
-    moving_from_fixed_ras : ndarray, shape (4, 4)
-        Takes a point of the fixed image to the same tissue in the moving image, RAS mm.
-    translation_mm : float
-        How far the centre of the mask moves.
-    rotation_deg : float
-        Angle of the rotation about that centre.
-    score : float
-        0 to 1: mean squared local correlation after alignment (see :func:`.similarity.local_similarity`).
-    overlap : float
-        Share of the fixed mask inside the moving image's field of view.
-    mutual_information_before, mutual_information_after : float
-        Nats; at the scanner's geometry and after registration.
-    warnings : tuple of str
-        What the user should know.
-    """
-
-    moving_from_fixed_ras: NDArray[np.float64]
-    translation_mm: float = 0.0
-    rotation_deg: float = 0.0
-    score: float = 1.0
-    overlap: float = 1.0
-    mutual_information_before: float = 0.0
-    mutual_information_after: float = 0.0
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def fixed_from_moving_ras(self) -> NDArray[np.float64]:
-        """Takes a point of the moving image to the same tissue in the fixed image, RAS mm."""
-        return np.asarray(np.linalg.inv(self.moving_from_fixed_ras))
-
-    def inverted(self) -> Alignment:
-        """The same alignment seen from the moving image, to bring maps of the fixed one there."""
-        return replace(self, moving_from_fixed_ras=self.fixed_from_moving_ras)
 
 
 def align(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from ..artifacts import Array, Grid, Image
 from ..progress import Reporter
+from .alignment import Alignment
 from .resampling import Mask, resample
-from .rigid import Alignment, RegistrationOptions, align
+from .rigid import RegistrationOptions, align
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,11 @@ class Registered:
     gre_grid: Grid
     own_grid: Grid
     alignment: Alignment
+
+    @property
+    def grid_in_place(self) -> Grid:
+        """The image's grid moved to where its tissue lies in the GRE: images on it need no resampling."""
+        return Grid(self.own_grid.shape, self.alignment.fixed_from_moving_ras @ self.own_grid.affine)
 
     def onto_gre(self, data: Array, *, nearest: bool = False) -> Array:
         """Bring data of the image's grid, such as FLAIR or its lesions, onto the GRE's grid.

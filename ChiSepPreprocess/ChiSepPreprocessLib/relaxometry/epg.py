@@ -122,10 +122,10 @@ def slice_profile(shape: SliceProfile, refocusing_ratio: float = 1.0) -> tuple[S
     Raises
     ------
     InputError
-        If the shape is unknown or the ratio is not positive.
+        If the shape is unknown or the ratio is not positive or over 100.
     """
-    if not refocusing_ratio > 0:
-        raise InputError("width ratio of the slices", refocusing_ratio, "a positive number")
+    if not 0 < refocusing_ratio <= 100:
+        raise InputError("width ratio of the slices", refocusing_ratio, "a positive number up to 100")
     if shape == "none":
         return WHOLE_SLICE
     if shape not in ("gaussian", "sinc"):

@@ -72,12 +72,17 @@ class R2Options:
         angles = self.refocusing_angles_deg
         if not angles or not all(0 < angle <= 360 for angle in angles):
             raise InputError("refocusing angles", f"{angles} degrees", "angles between 0 and 360 degrees")
-        if not (self.echo_spacing_s is None or self.echo_spacing_s > 0) or not self.t1_s > 0:
-            raise InputError("spin-echo train", f"spacing {self.echo_spacing_s} s, T1 {self.t1_s} s", "positive times")
+        if not (self.echo_spacing_s is None or 1e-4 <= self.echo_spacing_s <= 1) or not 0 < self.t1_s <= 100:
+            raise InputError("spin-echo train", f"spacing {self.echo_spacing_s} s, T1 {self.t1_s} s",
+                             "a spacing from 0.0001 to 1 s, and T1 above 0 and up to 100 s")  # fmt: skip
         slice_profile(self.slice_profile, self.refocusing_slice_ratio)
-        if not self.b1_smoothing_mm >= 0 or not self.maximum_per_s > 0:
+        if any(weight < 0 or not np.isfinite((weight, *scales)).all() for weight, *scales in self.sub_slices):
+            raise InputError("sub-slices", self.sub_slices, "finite numbers and weights of 0 or more")
+        if self.sub_slices and not sum(weight for weight, *_ in self.sub_slices) > 0:
+            raise InputError("sub-slices", self.sub_slices, "a weight above 0")
+        if not 0 <= self.b1_smoothing_mm <= 100 or not 0 < self.maximum_per_s <= 1e5:
             raise InputError("R2 options", f"B1 smoothing {self.b1_smoothing_mm} mm, maximum {self.maximum_per_s} 1/s",
-                             "a length ≥ 0 and a positive rate")  # fmt: skip
+                             "a length from 0 to 100 mm and a positive rate up to 100000 1/s")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

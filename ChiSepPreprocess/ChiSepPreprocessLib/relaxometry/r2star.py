@@ -21,6 +21,8 @@ _CLOSED_FORMS = {"arlo": arlo, "loglinear": log_linear}
 _FEWEST_ECHOES = {"ml": 3, "nlls": 3, "arlo": 3, "loglinear": 2}
 #: A negative rate farther from 0 than this many standard deviations is no noise.
 _IMPLAUSIBLE = 4.0
+#: Such a signal has decayed before any echo.
+_LARGEST_RATE_PER_S = 1e5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,16 @@ class R2StarOptions:
     correct_field_slope: bool = True
     smoothing_s2: float = 0.05
     edge_per_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise InputError("R2* method", self.method, " or ".join(get_args(Method)))
+        if not 0 < self.maximum_per_s <= _LARGEST_RATE_PER_S:
+            raise InputError("largest rate", f"{self.maximum_per_s} 1/s",
+                             f"a positive rate up to {_LARGEST_RATE_PER_S:.0f} 1/s")  # fmt: skip
+        if not (0 <= self.smoothing_s2 < np.inf and 0 < self.edge_per_s < np.inf):
+            raise InputError("R2* smoothing", f"{self.smoothing_s2} s², edge {self.edge_per_s} 1/s",
+                             "a weight of 0 or more and an edge above 0")  # fmt: skip
 
 
 def r2star(
@@ -92,7 +104,7 @@ def r2star(
     Raises
     ------
     InputError
-        If there are too few echoes for the method, an option is out of range, or shapes disagree.
+        If there are too few echoes for the method, or shapes disagree.
     """
     options = options or R2StarOptions()
     method = _method(options, len(echo_times_s))
@@ -109,11 +121,6 @@ def r2star(
 
 
 def _method(options: R2StarOptions, echoes: int) -> str:
-    if options.method not in get_args(Method):
-        raise InputError("R2* method", options.method, " or ".join(get_args(Method)))
-    if not (options.smoothing_s2 >= 0 and options.edge_per_s > 0):
-        raise InputError("R2* smoothing", f"{options.smoothing_s2} s², edge {options.edge_per_s} 1/s",
-                         "a weight of 0 or more and an edge above 0")  # fmt: skip
     method = options.method if options.method != "auto" else "ml" if echoes >= 3 else "loglinear"
     if echoes < _FEWEST_ECHOES[method]:
         raise InputError("gradient echoes for R2*", echoes, f"at least {_FEWEST_ECHOES[method]} for {method}")
@@ -133,7 +140,9 @@ def _finished(
 ) -> DecayFit:  # fmt: skip
     """Smooth what is plausible into what is not, and clamp."""
     rate, deviation = fit.rate_per_s, fit.deviation_per_s
-    known = np.isfinite(rate) & (rate <= options.maximum_per_s) & (rate >= -_IMPLAUSIBLE * deviation)
+    # The deviation in air may be the largest float.
+    with np.errstate(over="ignore"):
+        known = np.isfinite(rate) & (rate <= options.maximum_per_s) & (rate >= -_IMPLAUSIBLE * deviation)
     clamped = 1 - float(np.mean((rate >= 0) & (rate <= options.maximum_per_s)))
     sure = spread(np.where(known, deviation, np.inf), mask)
     volume = spread(np.maximum(np.nan_to_num(rate), 0), mask)

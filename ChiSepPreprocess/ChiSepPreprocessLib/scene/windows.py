@@ -90,6 +90,7 @@ PRESETS: Mapping[str, tuple[WindowPreset, ...]] = MappingProxyType(
         "total_field": _presets("ppm", DIVERGING, "%.1f", _symmetric("Brain", 1.0), _symmetric("Sinuses", 3.0)),
         "field_sigma": _presets("ppm", GREY, "%.3f", _Range("Brain", 0.0, 0.004), _Range("Wide", 0.0, 0.04)),
         "phase_residual": _presets("rad", GREY, "%.2f", _Range("Brain", 0.0, 0.1), _Range("Wide", 0.0, 0.5)),
+        "b1": _presets("1", GREY, "%.1f", _Range("Brain", 0.0, 1.5)),
         "r2star": _presets("1/s", RATE, "%.0f", _Range("Brain", 0.0, 50.0), _Range("Iron-rich nuclei", 0.0, 100.0)),
         "r2": _presets("1/s", RATE, "%.0f", _Range("Brain", 0.0, 25.0)),
         "r2prime": _presets("1/s", RATE, "%.0f", _Range("Brain", 0.0, 25.0), _Range("Iron-rich nuclei", 0.0, 50.0)),

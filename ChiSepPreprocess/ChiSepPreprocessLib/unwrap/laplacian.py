@@ -40,6 +40,10 @@ class LaplacianOptions:
 
     padding_mm: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.padding_mm <= 500:
+            raise InputError("Laplacian padding", f"{self.padding_mm} mm", "0 to 500 mm")
+
 
 def unwrap(
     phase: Array,
@@ -80,13 +84,11 @@ def unwrap(
     Raises
     ------
     InputError
-        If the arrays do not belong together or the padding is negative.
+        If the arrays do not belong together.
     """
     from ._kernels import keep_finite
 
     check_echoes(phase, None, echo_times_s, mask)
-    if not options.padding_mm >= 0:
-        raise InputError("Laplacian padding", f"{options.padding_mm} mm", "zero or more")
     box = bounding_box(mask)
     boxed, inside = np.asarray(phase[box], np.float32), mask[box].copy(order="C")
     in_slabs(keep_finite, inside.shape[0], boxed, inside)

@@ -31,6 +31,10 @@ class UnwrapOptions:
     romeo: romeo.RomeoOptions = field(default_factory=romeo.RomeoOptions)
     laplacian: laplacian.LaplacianOptions = field(default_factory=laplacian.LaplacianOptions)
 
+    def __post_init__(self) -> None:
+        if self.method not in get_args(UnwrapMethod):
+            raise InputError("unwrapping method", self.method, f"one of {', '.join(get_args(UnwrapMethod))}")
+
 
 def unwrap_echoes(
     phase: Array,
@@ -68,10 +72,8 @@ def unwrap_echoes(
     Raises
     ------
     InputError
-        If the method is unknown, the arrays do not belong together or an option is out of range.
+        If the arrays do not belong together or there is no such template echo.
     """
     if options.method == "romeo":
         return romeo.unwrap(phase, magnitude, echo_times_s, mask, options.romeo, report)
-    if options.method == "laplacian":
-        return laplacian.unwrap(phase, echo_times_s, mask, voxel_size_mm, options.laplacian, report)
-    raise InputError("unwrapping method", options.method, f"one of {', '.join(get_args(UnwrapMethod))}")
+    return laplacian.unwrap(phase, echo_times_s, mask, voxel_size_mm, options.laplacian, report)

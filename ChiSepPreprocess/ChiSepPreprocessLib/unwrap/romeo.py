@@ -73,6 +73,11 @@ class RomeoOptions:
     weights: tuple[str, ...] = ("romeo",)
     correct_global: bool = False
 
+    def __post_init__(self) -> None:
+        if self.template_echo < 0:
+            raise InputError("template echo", self.template_echo, "0 for the first, or more")
+        _qualities(self.weights)
+
 
 def unwrap(
     phase: Array,
@@ -112,10 +117,10 @@ def unwrap(
     Raises
     ------
     InputError
-        If the arrays do not belong together or an option is out of range.
+        If the arrays do not belong together or there is no such template echo.
     """
     check_echoes(phase, magnitude, echo_times_s, mask)
-    if not 0 <= options.template_echo < len(echo_times_s):
+    if options.template_echo >= len(echo_times_s):
         raise InputError("template echo", options.template_echo, f"0 to {len(echo_times_s) - 1}")
     echoes = _Echoes.inside(phase, magnitude, echo_times_s, mask, options.weights)
     unwrapped = np.zeros(phase.shape, np.float32)
