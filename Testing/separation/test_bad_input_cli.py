@@ -146,15 +146,6 @@ def test_what_is_no_phase_is_refused(
     is_refused(preprocess("--gre", folder), tmp_path / "out", words)
 
 
-def test_phase_differences_beside_as_many_magnitudes_are_doubted(head: Head, preprocess: Call, tmp_path: Path) -> None:
-    turns = np.exp(1j * head.acquisition.gre_phase)
-    steps = np.angle(turns[..., 1:] * turns[..., :-1].conj()).astype(np.float32)
-    folder = write_gre(tmp_path / "gre", head, head.acquisition.gre_magnitude[..., 1:], steps,
-                       head.acquisition.scan.echo_times_s[1:])  # fmt: skip
-    _, said = preprocess("--gre", folder)
-    assert "differences" in said
-
-
 def test_phase_is_named_though_its_folder_is_given_too(head: Head, preprocess: Call, tmp_path: Path) -> None:
     folder = write_gre(tmp_path / "gre", head)
     for note in folder.glob("*.json"):

@@ -16,9 +16,6 @@ REFUSE_SATURATED = 0.5
 #: Correlation with the magnitude beyond which values ≥ 0 called phase are magnitude: phase has about 0.
 MAGNITUDE_CORRELATION = 0.8
 
-#: Share of the largest magnitude above which a voxel holds tissue.
-_BRIGHT = 0.2
-
 #: Voxels that suffice for a correlation.
 _SAMPLE = 200_000
 
@@ -108,39 +105,3 @@ def _correlation(one: Array, other: Array) -> float:
     a, b = a[signal] - a[signal].mean(), b[signal] - b[signal].mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 0.0 else 0.0
-
-
-def doubt_phase_differences(magnitude: Array, phase: Array) -> tuple[str, ...]:
-    """A warning where steps of phase between echoes pass for phase.
-
-    The step from one echo to the next has the spread of the field, and changes by noise alone from step to step. If
-    what is called phase are such steps already, then its own steps are noise, with less spread than their changes.
-
-    Parameters
-    ----------
-    magnitude, phase : ndarray, shape (I, J, K, E)
-        a.u. and rad.
-
-    Returns
-    -------
-    tuple of str
-        One warning, or none; fewer than three echoes do not tell.
-    """
-    if phase.shape[3] < 3:
-        return ()
-    first = magnitude[..., 0]
-    bright = first > _BRIGHT * first.max()
-    steps = np.diff(phase[bright].astype(np.float64), axis=1)
-    spread, change = _spread(steps), _spread(np.diff(steps, axis=1))
-    if spread >= change:
-        return ()
-    return (
-        "Phase changes from echo to echo by noise alone, as if the images were phase differences between echoes "
-        "(or every second echo had another polarity). Give the phase of each echo as the scanner measured it.",
-    )
-
-
-def _spread(angles: Array) -> float:
-    """−2 ln of the mean length of the mean phasor: the variance, where it is small."""
-    lengths = np.abs(np.exp(1j * angles).mean(axis=0))
-    return float(-2 * np.log(np.maximum(lengths, 1e-12)).mean())

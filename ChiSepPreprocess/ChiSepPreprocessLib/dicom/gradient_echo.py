@@ -11,7 +11,6 @@ from ..artifacts import Acquisition, Array, Grid, ScanParameters
 from ..errors import InputError
 from ..progress import Reporter
 from ..quantities import GAMMA_HZ_PER_T
-from .checks import doubt_phase_differences
 from .groups import COMBINED, Group, check_one_field_strength, check_one_frame_of_reference
 from .polarity import Alternation, sign_rule, undo_alternations
 from .record import record
@@ -99,7 +98,6 @@ def read_gradient_echo(group: Group, options: LoadOptions, combine: Combine, rep
             *signal.phase.warnings,
             *slice_notes,
             *sign.warnings,
-            *doubt_phase_differences(signal.magnitude, signal.phase.phase),
         ),
         source=source,
     )
