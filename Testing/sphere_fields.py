@@ -9,6 +9,7 @@ from ChiSepPreprocessLib.artifacts import Array
 FIELD_OF_VIEW_MM = (91.0, 105.0, 87.0)
 SEMI_AXES_MM = np.asarray([40.0, 47.0, 38.0])
 VOXELS_MM = [(1.0, 1.0, 1.0), (1.0, 1.0, 2.0), (1.5, 1.0, 3.0)]
+COARSE_MM = [(2.0, 2.0, 2.0), (2.0, 2.0, 4.0), (3.0, 2.0, 4.0)]
 DIRECTIONS = [(0.0, 0.0, 1.0), (0.36, -0.48, 0.8)]
 Vector = tuple[float, float, float]
 
@@ -41,12 +42,24 @@ def background(voxel_mm: Vector, b0: Vector) -> Array:
     return np.sum(fields, axis=0)
 
 
+#: Small spheres well inside the mask: centre and radius in mm, χ in ppm.
+SPHERES = (((-12.0, 5.0, 4.0), 5.0, 0.1), ((12.0, 5.0, 4.0), 4.0, 0.12), ((2.0, -22.0, 8.0), 3.0, -0.1),
+           ((-8.0, 20.0, -9.0), 3.5, 0.08), ((15.0, -14.0, -10.0), 4.5, -0.06))  # fmt: skip
+
+
 def sources(voxel_mm: Vector, b0: Vector) -> Array:
-    """Field of small spheres well inside the mask."""
-    inside = [((-12.0, 5.0, 4.0), 5.0, 0.1), ((12.0, 5.0, 4.0), 4.0, 0.12), ((2.0, -22.0, 8.0), 3.0, -0.1),
-              ((-8.0, 20.0, -9.0), 3.5, 0.08), ((15.0, -14.0, -10.0), 4.5, -0.06)]  # fmt: skip
-    fields = [sphere_field(voxel_mm, centre, radius, chi, b0) for centre, radius, chi in inside]
+    """Field of the small spheres."""
+    fields = [sphere_field(voxel_mm, centre, radius, chi, b0) for centre, radius, chi in SPHERES]
     return np.sum(fields, axis=0)
+
+
+def source_susceptibility(voxel_mm: Vector) -> Array:
+    """χ of the small spheres; a voxel belongs to one if its centre does."""
+    total = np.zeros(ellipsoid(voxel_mm).shape)
+    for centre, radius, chi in SPHERES:
+        offsets = [x - c for x, c in zip(coordinates_mm(voxel_mm), centre, strict=True)]
+        total += chi * (offsets[0] ** 2 + offsets[1] ** 2 + offsets[2] ** 2 <= radius**2)
+    return total
 
 
 def norm_ratio(one: Array, other: Array, mask: Array) -> float:

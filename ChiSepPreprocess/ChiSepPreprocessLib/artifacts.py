@@ -58,6 +58,7 @@ _SPECS = (
     _spec("gre_phase", "rad", "multi-echo GRE phase; grows with time where the field is above B0", axes="ijke"),
     _spec("se_magnitude", "a.u.", "spin echo or TSE magnitude, on its own grid", axes="ijke", minimum=0.0),
     _spec("flair", "a.u.", "FLAIR magnitude", minimum=0.0),
+    _spec("magnitude", "a.u.", "GRE magnitude, root of the sum of squares over echoes", minimum=0.0),
     _mask("brain_mask", "brain"),
     _mask("field_mask", "where the local field is valid (eroded brain)"),
     _spec("total_field", "ppm", "field of all sources, relative to the reference frequency"),
@@ -182,11 +183,9 @@ class ScanParameters:
         if self.imaging_frequency_hz is not None:
             ratio = self.imaging_frequency_hz / larmor_frequency_hz(self.field_strength_t)
             if not 0.95 <= ratio <= 1.05:
-                raise InputError(
-                    "imaging frequency",
-                    f"{self.imaging_frequency_hz / 1e6:.4f} MHz at {self.field_strength_t} T",
-                    f"about {larmor_frequency_hz(self.field_strength_t) / 1e6:.2f} MHz (protons)",
-                )
+                got = f"{self.imaging_frequency_hz / 1e6:.4f} MHz at {self.field_strength_t} T"
+                protons_mhz = larmor_frequency_hz(self.field_strength_t) / 1e6
+                raise InputError("imaging frequency", got, f"about {protons_mhz:.2f} MHz (protons)")
 
     @property
     def reference_frequency_hz(self) -> float:

@@ -17,16 +17,18 @@ import numpy as np
 from . import __version__
 from .artifacts import ARTIFACTS, Array, Grid, Kind, Map, MapSet, ScanParameters, check_volume
 from .errors import InputError, OutputError
-
-#: What a map's sidecar says about the scan.
-_SCAN_KEYS = ("echo_times_s", "field_strength_t", "b0_direction_ijk")
-
-_CORRECT = "Correct the file, or write the maps again."
+from .sidecars import CORRECT, differing_keys, scan_from_sidecar
 
 _JSON_NAMES: dict[type, str] = {dict: "object", list: "array"}
 
 #: NIfTI's code of the scanner's own coordinates.
 _SCANNER = 1
+
+#: Length of a voxel's edge in images of the head, mm.
+_SMALLEST_VOXEL_MM, _LARGEST_VOXEL_MM = 0.1, 10.0
+
+#: mm for each unit of length that a NIfTI header can state; where it is silent, lengths are in mm.
+_LENGTHS_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 
 #: Read once: asking for it sets it for a moment, which other threads must not see.
 _UMASK = os.umask(0)
@@ -163,11 +165,27 @@ def write_map(one: Map, scan: ScanParameters, folder: Path) -> Path:
 
 
 def scanner_affine(image: Any) -> Array:
-    """Matrix of a NIfTI image to the scanner's space: the one whose code says so, else the one that NIfTI prefers."""
+    """Matrix of a NIfTI image to the scanner's space, mm: the one whose code says so, else the one NIfTI prefers."""
     header = image.header
-    if header["qform_code"] == _SCANNER and header["sform_code"] != _SCANNER:
-        return np.asarray(image.get_qform())
-    return np.asarray(image.affine)
+    from_qform = header["qform_code"] == _SCANNER and header["sform_code"] != _SCANNER
+    unit_mm = _LENGTHS_MM[header.get_xyzt_units()[0]]
+    return np.diag([unit_mm] * 3 + [1.0]) @ np.asarray(image.get_qform() if from_qform else image.affine)
+
+
+def check_voxel_size(grid: Grid, what: str) -> None:
+    """Refuse voxels that no image of a head has.
+
+    Raises
+    ------
+    InputError
+        If an edge is shorter than 0.1 mm or longer than 10 mm.
+    """
+    size_mm = grid.voxel_size_mm
+    if min(size_mm) < _SMALLEST_VOXEL_MM or max(size_mm) > _LARGEST_VOXEL_MM:
+        got = " × ".join(f"{length:.4g}" for length in size_mm)
+        raise InputError(f"voxel size of {what}", f"{got} mm",
+                         f"edges from {_SMALLEST_VOXEL_MM:g} to {_LARGEST_VOXEL_MM:g} mm",
+                         "Correct the header: its voxel size, or the unit of length that it states.")  # fmt: skip
 
 
 def is_in_scanner_space(image: Any) -> bool:
@@ -214,7 +232,7 @@ def check_numbers(path: Path, dtype: np.dtype[Any]) -> None:
 
 
 def read_nifti(path: Path) -> tuple[Array, Grid]:
-    """Read a 3D or 4D NIfTI file, scaled by its header.
+    """Read a 3D or 4D NIfTI file of a head, scaled by its header.
 
     Returns
     -------
@@ -226,7 +244,7 @@ def read_nifti(path: Path) -> tuple[Array, Grid]:
     Raises
     ------
     InputError
-        If the file is missing, unreadable, not of real numbers or has no geometry.
+        If the file is missing, unreadable, not of real numbers, or has no geometry or not that of a head.
     """
     import nibabel
 
@@ -237,7 +255,9 @@ def read_nifti(path: Path) -> tuple[Array, Grid]:
         data = np.asanyarray(stored)
     if np.issubdtype(data.dtype, np.floating):
         data = data.astype(np.float32)
-    return data, Grid(data.shape[:3], affine)
+    grid = Grid(data.shape[:3], affine)
+    check_voxel_size(grid, path.name)
+    return data, grid
 
 
 def read_mask(path: Path) -> tuple[Array, Grid]:
@@ -282,7 +302,7 @@ def read_map(folder: Path, name: str) -> tuple[Map, dict[str, Any]]:
     spec = ARTIFACTS.get(name)
     if note.get("artifact", name) != name:
         raise InputError(
-            f"sidecar of {name}", f"artifact {note['artifact']!r}", f"'{name}', as the file is called", _CORRECT
+            f"sidecar of {name}", f"artifact {note['artifact']!r}", f"'{name}', as the file is called", CORRECT
         )
     if spec is not None and note.get("unit") != spec.unit:
         raise InputError(f"unit of {name}", note.get("unit"), spec.unit, "Convert the map and correct its sidecar.")
@@ -305,50 +325,17 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError("JSON file", f"{path.name}, which is no JSON", "a JSON object", _CORRECT) from error
+        raise InputError("JSON file", f"{path.name}, which is no JSON", "a JSON object", CORRECT) from error
     if not isinstance(content, dict):
-        raise InputError("JSON file", f"{path.name} with a {type(content).__name__}", "a JSON object", _CORRECT)
+        raise InputError("JSON file", f"{path.name} with a {type(content).__name__}", "a JSON object", CORRECT)
     return content
 
 
 def _typed(note: Mapping[str, Any], name: str, key: str, kind: type) -> Any:
     value = note.get(key, kind())
     if not isinstance(value, kind):
-        raise InputError(f"sidecar of {name}", f"{key} {value!r}", f"a JSON {_JSON_NAMES[kind]}", _CORRECT)
+        raise InputError(f"sidecar of {name}", f"{key} {value!r}", f"a JSON {_JSON_NAMES[kind]}", CORRECT)
     return value
-
-
-def scan_from_sidecar(note: Mapping[str, Any]) -> ScanParameters:
-    """Scan parameters from a sidecar.
-
-    Raises
-    ------
-    InputError
-        If one is missing or of a wrong type.
-    """
-    missing = [key for key in _SCAN_KEYS if note.get(key) is None]
-    if missing:
-        raise InputError("sidecar", f"no {', '.join(missing)}", f"all of {', '.join(_SCAN_KEYS)}", _CORRECT)
-    times, direction = (_numbers(note, key) for key in ("echo_times_s", "b0_direction_ijk"))
-    (field_strength_t,) = _numbers(note, "field_strength_t")
-    frequency = _numbers(note, "imaging_frequency_hz") if note.get("imaging_frequency_hz") is not None else None
-    if len(direction) != 3:
-        raise InputError("sidecar", f"b0_direction_ijk {note['b0_direction_ijk']!r}", "three numbers", _CORRECT)
-    return ScanParameters(
-        echo_times_s=times,
-        field_strength_t=field_strength_t,
-        b0_direction_ijk=(direction[0], direction[1], direction[2]),
-        imaging_frequency_hz=frequency[0] if frequency else None,
-    )
-
-
-def _numbers(note: Mapping[str, Any], key: str) -> tuple[float, ...]:
-    """One number or a list of numbers, as a tuple."""
-    value = note[key]
-    listed = value if isinstance(value, list) and key in ("echo_times_s", "b0_direction_ijk") else [value]
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in listed):
-        raise InputError("sidecar", f"{key} {value!r}", "numbers", _CORRECT)
-    return tuple(float(one) for one in listed)
 
 
 def read_mapset(folder: Path) -> MapSet:
@@ -368,14 +355,7 @@ def read_mapset(folder: Path) -> MapSet:
     notes = {one.name: note for one, note in pairs}
     first, scan = names[0], scan_from_sidecar(notes[names[0]])
     for name, note in notes.items():
-        other = scan_from_sidecar(note)
-        differing = [key for key in (*_SCAN_KEYS, "imaging_frequency_hz") if _differ(scan, other, key)]
-        if differing:
+        if differing := differing_keys(scan, scan_from_sidecar(note)):
             raise InputError("sidecars", f"another {', '.join(differing)} in {name}.json than in {first}.json",
                              "maps of one scan", "Put maps of one scan into the folder.")  # fmt: skip
     return MapSet(pairs[0][0].grid, scan, {one.name: one for one, _ in pairs})
-
-
-def _differ(one: ScanParameters, other: ScanParameters, key: str) -> bool:
-    a, b = np.atleast_1d(getattr(one, key) or 0.0), np.atleast_1d(getattr(other, key) or 0.0)
-    return a.shape != b.shape or not np.allclose(a, b, rtol=1e-6, atol=1e-6)

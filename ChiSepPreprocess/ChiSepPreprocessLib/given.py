@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from .artifacts import ARTIFACTS, Acquisition, Array, Kind, Map
+from .dicom.bends import likeness
 from .errors import InputError
 from .files import read_mask, read_nifti
+from .masking.mask import MaskOptions, refine
+from .quantities import ppm_to_hz
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ _SWAPPED = 0.5
 _AGAINST_DECAY = -0.2
 #: Of so many voxels the decay is looked at.
 _SAMPLES = 50_000
+#: Correlation of a field's bends with those of the phase: 0.5 (noise) to 1 for its own field, below 0.2 for another.
+_FOLLOWS_PHASE = 0.3
+#: Phase over what a field predicts: noise in the field lowers it, a wrong unit or frequency puts it far off.
+_USUAL_FACTOR = (0.55, 1.8)
 
 
 def read_given_map(name: str, path: Path) -> Map:
@@ -105,6 +112,28 @@ def check_given(one: Map) -> tuple[str, ...]:
     return () if plausible is None else _check_values(one, plausible)
 
 
+def eroded_mask(mask: Map, erosion_mm: float) -> Map:
+    """Take the asked-for rim off a given mask; holes in it are the user's own, and stay.
+
+    Parameters
+    ----------
+    mask : Map
+        Of the brain.
+    erosion_mm : float
+        As in :class:`~.masking.mask.MaskOptions`, mm; 0 leaves the mask alone.
+
+    Raises
+    ------
+    InputError
+        If nothing is left.
+    """
+    if erosion_mm == 0:
+        return mask
+    only = MaskOptions(fill_holes=False, erosion_mm=erosion_mm)
+    eroded = refine(mask.data, mask.grid.voxel_size_mm, only)
+    return replace(mask, data=eroded, options={**mask.options, "erosion_mm": erosion_mm})
+
+
 def check_given_maps(given: Mapping[str, Map], acquisition: Acquisition | None = None) -> dict[str, Map]:
     """Check maps alone, against each other and against the measured decay.
 
@@ -130,6 +159,9 @@ def check_given_maps(given: Mapping[str, Map], acquisition: Acquisition | None =
         _check_not_swapped(given["r2"].data, given["r2star"].data)
     if "r2star" in given and acquisition is not None:
         _check_follows_decay(given["r2star"], acquisition)
+    for name in ("total_field", "local_field"):
+        if name in given and acquisition is not None:
+            doubts[name] = (*doubts[name], *_doubt_field(given[name], acquisition))
     return {
         name: replace(one, warnings=tuple(dict.fromkeys((*one.warnings, *doubts[name])))) for name, one in given.items()
     }
@@ -190,6 +222,31 @@ def _check_follows_decay(one: Map, acquisition: Acquisition) -> None:
         raise InputError("r2star", f"large values where the echoes decay slowly (rank correlation {agreement:.2f})",
                          "large values where they decay fast",
                          "Is it T2*? Convert it to a rate in 1/s; is it of another scan?")  # fmt: skip
+
+
+def _doubt_field(one: Map, acquisition: Acquisition) -> tuple[str, ...]:
+    """Whether the measured phase bends as the field says; constants and the field of outer sources play no role."""
+    scan = acquisition.scan
+    if one.data.shape != acquisition.grid.shape:
+        return ()  # grids are compared by MapSet, which says more
+    field_hz = ppm_to_hz(one.data.astype(np.float32, copy=False), scan.reference_frequency_hz)
+    found = likeness(acquisition.gre_magnitude, acquisition.gre_phase, scan.echo_times_s,
+                     acquisition.grid.voxel_size_mm, field_hz)  # fmt: skip
+    if found is None:
+        return ()
+    measured = f"correlation {found.correlation:.2f}"
+    if found.correlation <= -_FOLLOWS_PHASE:
+        return (f"The given {one.name} has the opposite sign of the measured phase ({measured}): with the opposite "
+                "sign it would agree. Reverse the field, or the phase if the field is right "
+                "(--flip-phase-sign).",)  # fmt: skip
+    if found.correlation < _FOLLOWS_PHASE:
+        return (f"The given {one.name} does not predict the measured phase ({measured}). Is it of another scan, "
+                "moved or flipped?",)  # fmt: skip
+    low, high = _USUAL_FACTOR
+    if low <= found.factor <= high:
+        return ()
+    return (f"The measured phase is {found.factor:.2g} times what the given {one.name} predicts. Is it in ppm of the "
+            "imaging frequency, and are the echo times right?",)  # fmt: skip
 
 
 def _ranks(values: Array) -> Array:

@@ -18,6 +18,7 @@ from .dicom.roles import Component, Role, is_turbo
 from .dicom.series import stacks_of
 from .dicom.stack import Stack
 from .errors import InputError
+from .files import check_voxel_size
 from .nifti import is_nifti, nifti_stacks
 from .progress import Reporter
 
@@ -313,7 +314,9 @@ def _read_image(groups: Sequence[Group], what: str) -> Image:
     stacks = [stack for group in groups for stack in group.stacks]
     if len(stacks) != 1:
         raise InputError(what, f"{len(stacks)} volumes", "one 3D volume", "Give the folder or file of one series.")
-    return Image(stacks[0].read(), stacks[0].grid())
+    grid = stacks[0].grid()
+    check_voxel_size(grid, what)
+    return Image(stacks[0].read(), grid)
 
 
 def check_reconstructable(acquisition: Acquisition) -> None:

@@ -26,6 +26,7 @@ from .dicom.stack import OWN_EXPORT, Header, Stack, plain_version
 from .errors import InputError
 from .files import check_numbers, is_in_scanner_space, read_json, reading_nifti, scanner_affine
 from .quantities import mhz_to_hz
+from .sidecars import b0_direction
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -196,6 +197,8 @@ def _as_bids(content: dict[str, Any]) -> dict[str, Any]:
     told = _OWN_ARTIFACTS.get(str(content.get("artifact")))
     if told is None:
         return content
+    if content.get("b0_direction_ijk") is not None:  # it follows from the matrix, but nonsense shows a broken file
+        b0_direction(content["b0_direction_ijk"])
     frequency_hz = content.get("imaging_frequency_hz")
     return {
         **told,

@@ -50,6 +50,27 @@ def from_mapping(
     return replace(start, **built)  # type: ignore[type-var]
 
 
+def check_choice(quantity: str, value: object, choices: Any) -> None:
+    """Hold an option against the words that it may be.
+
+    Parameters
+    ----------
+    quantity : str
+        For the error message.
+    value : object
+        As given.
+    choices : Literal type
+        Of the allowed words.
+
+    Raises
+    ------
+    InputError
+        If it is none of them.
+    """
+    if value not in get_args(choices):
+        raise InputError(quantity, str(value), f"one of {', '.join(get_args(choices))}")
+
+
 def _value(field: Field[Any], kind: Any, value: Any, quantity: str, base: Any) -> Any:
     if is_dataclass(kind):
         return from_mapping(kind, value, quantity, base)  # type: ignore[arg-type]

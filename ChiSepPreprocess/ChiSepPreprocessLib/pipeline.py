@@ -14,24 +14,25 @@ import numpy as np
 
 from .artifacts import Acquisition, Map, MapSet
 from .denoise.mppca import denoise_complex
-from .given import check_given_maps
+from .given import check_given_maps, eroded_mask
 from .loading import check_reconstructable
 from .masking.checks import check_mask
+from .masking.mask import combined_magnitude
 from .preprocess_options import PRESETS, PreprocessOptions, preset
 from .progress import Progress, Reporter
 from .steps import (
     Run,
     Step,
     brain_mask_step,
-    combined_magnitude,
     local_field_step,
+    magnitude_step,
     r2_step,
     r2prime_step,
     r2star_step,
     total_field_step,
 )
 
-__all__ = ["PRESETS", "PreprocessOptions", "checked_maps", "combined_magnitude", "preprocess", "preset"]
+__all__ = ["PRESETS", "PreprocessOptions", "combined_magnitude", "preprocess", "preset"]
 
 
 def preprocess(
@@ -60,8 +61,8 @@ def preprocess(
     Returns
     -------
     MapSet
-        ``brain_mask``, ``field_mask``, ``total_field`` with its ``field_sigma`` (ppm), ``phase_residual`` (rad),
-        ``local_field`` (ppm), ``r2star``, ``r2prime`` and, with a spin echo, ``r2`` (1/s).
+        ``magnitude``, ``brain_mask``, ``field_mask``, ``total_field`` with its ``field_sigma`` (ppm),
+        ``phase_residual`` (rad), ``local_field`` (ppm), ``r2star``, ``r2prime`` and, with a spin echo, ``r2`` (1/s).
 
     Raises
     ------
@@ -72,7 +73,7 @@ def preprocess(
     """
     check_reconstructable(acquisition)
     chosen, report = options or PreprocessOptions(), Reporter(progress)
-    checked = MapSet(acquisition.grid, acquisition.scan, checked_maps(acquisition, given or {}))
+    checked = _checked(MapSet(acquisition.grid, acquisition.scan, given or {}), acquisition, chosen)
     run = Run(_denoised(acquisition, chosen, report.span(0.0, 0.02)), chosen, dict(checked.maps))
     start = 0.02
     for name, products, share, step in _STEPS:
@@ -98,21 +99,16 @@ def _keep(run: Run, made: tuple[Map, ...], on_map: Callable[[Map], None] | None)
                 on_map(one)
 
 
-def checked_maps(acquisition: Acquisition, given: Mapping[str, Map]) -> dict[str, Map]:
-    """Maps that are there; those that the user brought are held against their unit and the measured data.
-
-    Raises
-    ------
-    InputError
-        If one of them cannot be what it is called.
-    """
+def _checked(given: MapSet, acquisition: Acquisition, options: PreprocessOptions) -> MapSet:
+    """Maps that are there; those that the user brought are held against their unit and the measured data."""
     brought = {name: one for name, one in given.items() if one.method == "given"}
-    checked = {**given, **check_given_maps(brought, acquisition)}
-    if "brain_mask" in brought and brought["brain_mask"].grid.matches(acquisition.grid):
+    checked = check_given_maps(brought, acquisition)
+    if "brain_mask" in checked:
         mask, magnitude = checked["brain_mask"], combined_magnitude(acquisition.gre_magnitude)
         doubts = check_mask(mask.data, magnitude, acquisition.grid.voxel_volume_mm3)
-        checked["brain_mask"] = replace(mask, warnings=(*mask.warnings, *doubts))
-    return checked
+        mask = replace(mask, warnings=(*mask.warnings, *doubts))
+        checked["brain_mask"] = eroded_mask(mask, options.mask.erosion_mm)
+    return given.including(*checked.values())
 
 
 def _denoised(acquisition: Acquisition, options: PreprocessOptions, report: Reporter) -> Acquisition:
@@ -127,7 +123,8 @@ def _denoised(acquisition: Acquisition, options: PreprocessOptions, report: Repo
 
 #: Name for the progress report, products, share of the time, function.
 _STEPS: tuple[tuple[str, tuple[str, ...], float, Step], ...] = (
-    ("brain mask", ("brain_mask",), 0.1, brain_mask_step),
+    ("magnitude", ("magnitude",), 0.01, magnitude_step),
+    ("brain mask", ("brain_mask",), 0.09, brain_mask_step),
     ("total field", ("total_field", "field_sigma", "phase_residual"), 0.25, total_field_step),
     ("r2star", ("r2star",), 0.1, r2star_step),
     ("r2", ("r2",), 0.18, r2_step),

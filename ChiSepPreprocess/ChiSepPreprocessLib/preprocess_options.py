@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
 from .bgremove.removal import BackgroundOptions
 from .bgremove.vsharp import VSharpOptions
@@ -16,6 +16,7 @@ from .errors import InputError
 from .fieldmap.combine import CombineOptions
 from .fieldmap.field import FieldOptions
 from .masking.mask import MaskOptions
+from .options import check_choice
 from .registration.rigid import RegistrationOptions
 from .relaxometry.r2 import R2Options
 from .relaxometry.r2prime import PSEUDO_R2_3T_PER_S, R2PRIME_SHARE_OF_R2STAR
@@ -59,9 +60,7 @@ class PreprocessOptions:
     r2prime_share: float = R2PRIME_SHARE_OF_R2STAR
 
     def __post_init__(self) -> None:
-        if self.without_spin_echo not in get_args(WithoutSpinEcho):
-            expected = f"one of {', '.join(get_args(WithoutSpinEcho))}"
-            raise InputError("R2′ without a spin echo", self.without_spin_echo, expected)
+        check_choice("R2′ without a spin echo", self.without_spin_echo, WithoutSpinEcho)
         if self.background.each_echo and self.field_map.method == "complex-fit":
             raise InputError("background.each_echo", "with the complex fit, which makes one field of all echoes",
                              "the weighted average", "Set field_map.method to weighted-average.")  # fmt: skip

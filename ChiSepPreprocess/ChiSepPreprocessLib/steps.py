@@ -11,14 +11,14 @@ import numpy as np
 
 from .artifacts import Acquisition, Array, Image, Map
 from .bgremove.removal import remove_background
-from .coils.bipolar import bipolar_score, correct_bipolar
+from .coils.bipolar import bipolar_score, correct_bipolar, doubt_two_echoes
 from .coils.mcpc3ds import remove_phase_offset
 from .errors import InputError
 from .fieldmap.combine import combine_fields
 from .fieldmap.field import measure_field
 from .fieldmap.reliability import estimate_noise_sigma, field_sigma_hz
 from .masking.checks import check_mask
-from .masking.mask import make_brain_mask
+from .masking.mask import combined_magnitude, make_brain_mask
 from .masking.quality import with_surroundings
 from .preprocess_options import PreprocessOptions
 from .progress import Reporter
@@ -29,13 +29,13 @@ from .relaxometry.r2prime import r2prime_measured, r2prime_pseudo, r2prime_scale
 from .relaxometry.r2star import r2star
 
 #: Share of the brain that the spin echo must cover before a warning is due.
-_FULL_COVERAGE = 0.98
+FULL_COVERAGE = 0.98
 #: Negative R2* − R2 in more of the brain than this points to wrong R2 or misregistration.
-_MANY_NEGATIVE = 0.25
+MANY_NEGATIVE = 0.25
 #: Noise below zero is clamped in a percent or two of a noisy brain.
-_MANY_CLAMPED = 0.05
+MANY_CLAMPED = 0.05
 #: Phase noise leaves a few hundredths; wrong echo times or alternating readouts leave more.
-_LARGE_RESIDUAL_RAD = 0.3
+LARGE_RESIDUAL_RAD = 0.3
 #: With less of the brain than this, leaving out what is not reliable does more harm than good.
 _ENOUGH_RELIABLE = 0.8
 #: Nothing decays slower than water, so that 0 in R2 can mean "not seen by the spin echo".
@@ -87,9 +87,9 @@ class Run:
 Step = Callable[[Run, Reporter], "tuple[Map, ...]"]
 
 
-def combined_magnitude(magnitude: Array) -> Array:
-    """Root of the sum of squares over echoes, (I, J, K, E) → (I, J, K)."""
-    return np.sqrt(np.einsum("ijke,ijke->ijk", magnitude, magnitude, dtype=np.float32))
+def magnitude_step(run: Run, report: Reporter) -> tuple[Map, ...]:
+    """One image of all echoes, on which the others are shown and whose edges some methods use."""
+    return (run.make("magnitude", run.magnitude, "sum of squares"),)
 
 
 def brain_mask_step(run: Run, report: Reporter) -> tuple[Map, ...]:
@@ -125,11 +125,12 @@ def total_field_step(run: Run, report: Reporter) -> tuple[Map, ...]:
     # A field that the phase does not tell at all is uniform over 1/ΔTE.
     sigma_hz = np.minimum(sigma_hz, 1 / (np.sqrt(12) * min(np.diff(times))))
     residual_rad = float(np.median(fit.residual_rad[mask]))
-    if residual_rad >= _LARGE_RESIDUAL_RAD:
+    if residual_rad >= LARGE_RESIDUAL_RAD:
         doubts += (f"The echoes' phases do not lie on a line (median misfit {residual_rad:.2f} rad): check the echo "
                    "times and whether the readout is bipolar.",)  # fmt: skip
     method = ", ".join([*how, options.field_map.method])
-    chosen = {name: asdict(getattr(options, name)) for name in ("bipolar", "offset", "unwrap", "field_map")}
+    used = ("denoise", "bipolar", "offset", "unwrap", "field_map")
+    chosen = {"correct_bipolar": options.correct_bipolar, **{name: asdict(getattr(options, name)) for name in used}}
     return (
         run.make("total_field", hz_to_ppm(fit.field_hz, run.frequency_hz), method, chosen,
                  *acquisition.warnings, *doubts),
@@ -144,7 +145,7 @@ def _one_polarity(run: Run, mask: Array, report: Reporter) -> tuple[Array, tuple
     times, size = acquisition.scan.echo_times_s, acquisition.grid.voxel_size_mm
     data = (acquisition.gre_magnitude, acquisition.gre_phase, times, mask, size, options.bipolar, report)
     if len(times) < 3:
-        return acquisition.gre_phase, ()
+        return acquisition.gre_phase, doubt_two_echoes(len(times), options.correct_bipolar)
     if options.correct_bipolar:
         phase, fit = correct_bipolar(*data)
         if fit.corrected:
@@ -228,11 +229,12 @@ def r2star_step(run: Run, report: Reporter) -> tuple[Map, ...]:
     acquisition, options = run.acquisition, run.options.r2star
     field_hz = ppm_to_hz(run.array("total_field"), run.frequency_hz) if "total_field" in run.maps else None
     fit = r2star(acquisition.gre_magnitude, acquisition.scan.echo_times_s, run.array("brain_mask"), options,
-                 field_hz=field_hz, voxel_size_mm=acquisition.grid.voxel_size_mm)  # fmt: skip
-    doubts = () if fit.clamped_fraction < _MANY_CLAMPED else (
+                 field_hz=field_hz, voxel_size_mm=acquisition.grid.voxel_size_mm, report=report)  # fmt: skip
+    doubts = () if fit.clamped_fraction < MANY_CLAMPED else (
         f"R2* was out of range in {fit.clamped_fraction:.1%} of the brain and was clamped.",
     )  # fmt: skip
-    chosen = {**asdict(options), "clamped_fraction": round(fit.clamped_fraction, 5)}
+    chosen = {**asdict(options), "denoise": asdict(run.options.denoise),
+              "clamped_fraction": round(fit.clamped_fraction, 5)}  # fmt: skip
     return (run.make("r2star", fit.rate_per_s, fit.method, chosen, *doubts),)
 
 
@@ -253,13 +255,14 @@ def r2_step(run: Run, report: Reporter) -> tuple[Map, ...]:
     b1 = run.array("b1") if "b1" in run.maps else None
     fit = r2(echoes, spin_echo.echo_times_s, covered, options.r2, voxel_size_mm=grid.voxel_size_mm, b1=b1,
              is_turbo=spin_echo.is_turbo, report=report.span(0.7, 1.0))  # fmt: skip
-    coverage = float(covered.sum() / mask.sum())
-    doubts = () if coverage >= _FULL_COVERAGE else (
-        f"The spin echo covers {coverage:.0%} of the brain mask; χ maps are left out elsewhere.",
-    )  # fmt: skip
     known = covered & (fit.rate_per_s > 0)  # 0: no rate could be fitted
+    coverage = float(known.sum() / mask.sum())
+    doubts = () if coverage >= FULL_COVERAGE else (
+        f"R2 was measured in {coverage:.0%} of the brain mask; χ maps are left out elsewhere.",
+    )  # fmt: skip
     rate = np.where(known, np.maximum(fit.rate_per_s, _WATER_R2_PER_S), 0.0)
     chosen = {**asdict(options.r2), "statement": fit.statement, "registration": alignment.summary(),
+              "registration_options": asdict(options.registration),
               "clamped_fraction": round(fit.clamped_fraction, 5)}  # fmt: skip
     return (run.make("r2", rate, fit.method, chosen, *alignment.warnings, *doubts, *fit.warnings),)
 
@@ -271,7 +274,7 @@ def r2prime_step(run: Run, report: Reporter) -> tuple[Map, ...]:
         return (_r2prime_by_convention(run, mask),)
     seen = mask & _seen_by_spin_echo(run)
     values, negative = r2prime_measured(run.array("r2star"), run.array("r2"), seen)
-    doubts = () if negative < _MANY_NEGATIVE else (
+    doubts = () if negative < MANY_NEGATIVE else (
         f"R2* − R2 is negative in {negative:.0%} of the brain: check R2 and its registration.",
     )  # fmt: skip
     return (run.make("r2prime", values, "measured", {"negative_fraction": round(float(negative), 4)},

@@ -70,7 +70,10 @@ PhaseUnit = Annotated[
 ]
 FlipPhase = Annotated[bool, typer.Option("--flip-phase-sign", help="Negate the phase.")]
 Seed = Annotated[int, typer.Option(help="Another seed is another patient.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run's results in the folder.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace another run's results in the folder once the new ones are complete."),
+]
 OptionsFile = Annotated[
     Path | None,
     typer.Option("--options", help='JSON file, such as {"preprocess": {"background": {"method": "pdf"}}}.'),
@@ -191,14 +194,17 @@ def run(
     inputs = _inputs(gre, gre_phase, se, flair, mask, given, load)
     steps, by_method = _read_options(options, preset)
     with Console(progress_json) as console:
+
+        def show(study: Study) -> None:
+            for problem in present(study, Extras(lesions=lesions), progress=console.progress):
+                console.warning(problem)
+
         study = run_all(
             inputs, output, methods=_methods(method), progress=console.progress, overwrite=overwrite,
             options=steps, method_options=by_method,
             on_loaded=lambda acquisition: lesions and read_lesions(lesions, acquisition.grid),
+            on_maps=None if maps_only else show,
         )  # fmt: skip
-        if not maps_only:
-            for problem in present(study, Extras(lesions=lesions), progress=console.progress):
-                console.warning(problem)
         console.result(study)
 
 
@@ -261,18 +267,43 @@ def methods(as_json: AsJson = False) -> None:
 
 @app.command()
 def evaluate(
-    estimate: Annotated[Path, typer.Option(help="Folder of a run, or of maps.")],
-    truth: Annotated[Path, typer.Option(help="Folder of true maps.")],
-    method: Annotated[str | None, typer.Option(help="Which of the run's methods; the first by default.")] = None,
+    estimate: Annotated[list[Path], typer.Option(help="Folder of a run, or of maps; may be repeated.")],
+    truth: Annotated[Path | None, typer.Option(help="Folder of true or reference maps.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Which of the runs' methods, separated by commas; all by default.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Label map (NIfTI on the maps' grid): means in its regions, with or without --truth."),
+    ] = None,
+    label_names: Annotated[
+        Path | None, typer.Option(help="Names of the labels: CSV, TSV, JSON, or ITK-SNAP label descriptions.")
+    ] = None,
+    vessels: Annotated[
+        bool, typer.Option("--vessels", help="Find vessels by their shape and leave them out, if no masks are there.")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="PNG file: means of the regions, estimates against truth.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="CSV file of the metrics; means of the regions beside it, as NAME_regions.csv.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare maps with the truth: NRMSE, pSNR, HFEN, SSIM."""
-    from ChiSepReconstructLib.evaluation.evaluate import evaluate as compare
-
+    """Compare maps with the truth: pSNR, NRMSE, HFEN, SSIM, XSIM; and over regions."""
+    from .evaluation import evaluate_all, read_estimates, read_regions, write_metrics_csv, write_regions_csv
+    from .report.scatter import write_scatter
     from .run_folder import read_run
 
-    maps = compare(read_run(estimate, method), read_run(truth))
-    Console.show({"maps": maps}, lambda: tables.evaluation(maps), as_json=as_json)
+    estimates = read_estimates(estimate, None if method is None else _methods(method))
+    grid = next(iter(estimates.values())).maps.grid
+    regions = read_regions(labels, label_names, grid)
+    found = evaluate_all(estimates, None if truth is None else read_run(truth), regions, find_vessels=vessels)
+    if csv is not None:
+        write_metrics_csv(csv, found)
+        if found.regions:
+            write_regions_csv(csv.with_name(f"{csv.stem}_regions.csv"), found)
+    if plot is not None:
+        write_scatter(plot, found.regions)
+    Console.show(found.to_json(), lambda: tables.evaluation(found), as_json=as_json)
 
 
 @app.command()

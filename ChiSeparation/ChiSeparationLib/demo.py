@@ -96,13 +96,15 @@ def run_demo(output: Path, *, seed: int, console: Console) -> Study:
     _make_room(patient)
     write_patient(patient, dicom=True, seed=seed, progress=report.span(0.0, 0.35).forward, **_DEMO)
     inputs = Inputs(gre=(patient / "dicom",))
-    study = run(inputs, output, progress=report.span(0.35, 0.8).forward, overwrite=True)
     truth = read_run(patient / "truth")
-    found = {name: evaluate(result, truth) for name, result in study.results.items()}
-    extras = Extras(lesions=patient / "truth" / "lesions.nii.gz", evaluation=_rows(found), simulated=True)
-    for problem in present(study, extras, progress=report.span(0.8, 1.0).forward):
-        console.warning(problem)
-    return study
+
+    def show(study: Study) -> None:
+        found = {name: evaluate(result, truth) for name, result in study.results.items()}
+        extras = Extras(lesions=patient / "truth" / "lesions.nii.gz", evaluation=_rows(found), simulated=True)
+        for problem in present(study, extras, progress=report.span(0.8, 1.0).forward):
+            console.warning(problem)
+
+    return run(inputs, output, progress=report.span(0.35, 0.8).forward, overwrite=True, on_maps=show)
 
 
 def _rows(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, float]]:

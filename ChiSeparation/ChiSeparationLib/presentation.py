@@ -180,7 +180,7 @@ def _pictures(
     for number, (origin, name, node) in enumerate(wanted):
         report("pictures", number / len(wanted), name)
         path = study.folder / PICTURES / f"{origin}-{name}.png"
-        slice_pictures(scene, nodes.get("gre_magnitude"), node, path)
+        slice_pictures(scene, nodes.get("magnitude"), node, path)
         pictures.append(Picture(f"{name} ({origin})" if origin != MAPS else name, path))
     return pictures
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from ChiSepPreprocessLib.files import (
 MAPS, IMAGES, LESIONS, PICTURES = "maps", "images", "lesions", "pictures"
 SCENE, REPORT, QUALITY = "scene.mrb", "report.html", "quality.png"
 _RECORD, _LOCK = "provenance.json", ".lock"
+#: While runs change places: the new one, complete, and what it replaces.
+_NEW, _OLD = ".new-run", ".old-run"
 
 
 def fingerprint(inputs: Mapping[str, Iterable[Path]], options: Mapping[str, Any]) -> str:
@@ -114,39 +117,13 @@ class RunFolder:
     Parameters
     ----------
     path : Path
-        The output folder.
+        The output folder, or a hidden one in it while the output folder still shows another run.
     mark : str
         :func:`fingerprint` of the run.
     """
 
     path: Path
     mark: str
-
-    @classmethod
-    def open(cls, path: Path, mark: str, *, overwrite: bool = False) -> RunFolder:
-        """Open a new folder, or one that an interrupted run with the same inputs and options left.
-
-        Raises
-        ------
-        InputError
-            If the folder holds another run.
-        OutputError
-            If it cannot be written.
-        """
-        record = read_record(path)
-        previous = record.get("fingerprint")
-        if previous not in (None, mark) and not _is_bare(path, record):
-            if not overwrite:
-                raise InputError("output folder", f"{path}, which holds a run with other inputs or options",
-                                 "a new or empty folder", "Choose another one, or add --overwrite.")  # fmt: skip
-            with writing_to(path):
-                _clear(path, record)
-        with writing_to(path):
-            _remove_parts(path, record)
-        folder = cls(path, mark)
-        if previous != mark:
-            folder.record({"state": "started"})
-        return folder
 
     def record(self, content: Mapping[str, Any]) -> None:
         """Write ``provenance.json``."""
@@ -168,6 +145,39 @@ class RunFolder:
         write_nifti(self.path / IMAGES / f"{name}.nii.gz", image.data, image.grid)
 
 
+@contextmanager
+def opened(path: Path, mark: str, *, overwrite: bool = False) -> Iterator[RunFolder]:
+    """Hold an output folder for a run: new, or left by an interrupted run with the same inputs and options.
+
+    Another run's results stay as they are until the block is done. The new ones are written into a hidden folder beside
+    them, on the same disk, then change places with them; if the block fails, the hidden folder is removed.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another run, which may not be overwritten, or another process is at work in it.
+    OutputError
+        If it cannot be written.
+    """
+    with busy(path):
+        with writing_to(path):
+            _settle(path)
+            record = read_record(path)
+            _remove_parts(path, record)
+        previous = record.get("fingerprint")
+        if previous in (None, mark) or _is_bare(path, record):
+            folder = RunFolder(path, mark)
+            if previous != mark:
+                folder.record({"state": "started"})
+            yield folder
+        elif overwrite:
+            with _in_place_of_another(path) as hidden:
+                yield RunFolder(hidden, mark)
+        else:
+            raise InputError("output folder", f"{path}, which holds a run with other inputs or options",
+                             "a new or empty folder", "Choose another one, or add --overwrite.")  # fmt: skip
+
+
 def _is_bare(path: Path, record: Mapping[str, Any]) -> bool:
     """Whether a run was refused or stopped in the folder before it made anything."""
     return record.get("state") == "started" and not _folders(path, record)
@@ -180,12 +190,67 @@ def _folders(path: Path, record: Mapping[str, Any]) -> list[Path]:
     ]
 
 
-def _clear(path: Path, record: Mapping[str, Any]) -> None:
-    """Remove what an earlier run has written, and nothing else."""
-    for folder in _folders(path, record):
-        shutil.rmtree(folder)
-    for name in (SCENE, REPORT, QUALITY):
-        (path / name).unlink(missing_ok=True)
+@contextmanager
+def _in_place_of_another(path: Path) -> Iterator[Path]:
+    """Hidden folder for a run that takes another one's place if the block succeeds."""
+    with writing_to(path):
+        hidden = Path(tempfile.mkdtemp(prefix=".part-", dir=path))
+    try:
+        yield hidden
+        with writing_to(path):
+            hidden.rename(path / _NEW)
+            _change_places(path)
+        shutil.rmtree(path / _OLD, ignore_errors=True)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+        _remove_empty([path / _OLD])
+        if not (path / _OLD).exists():  # else an error could not be undone, and the next run must settle it
+            shutil.rmtree(path / _NEW, ignore_errors=True)
+
+
+def _change_places(path: Path) -> None:
+    """Put a whole new run where the old one is; either all of it or, after an error, none.
+
+    Everything is moved, nothing copied: first the old run aside, its record last, then the new one in, its record last.
+    So a process that is killed in between leaves both whole, and the records tell how far it came.
+    """
+    new, old = path / _NEW, path / _OLD
+    incoming = {one.name for one in new.iterdir()}
+    leaving = {*_own(path), *incoming} if (path / _RECORD).is_file() else set()
+    old.mkdir(exist_ok=True)
+    moves = [(path / name, old / name) for name in sorted(leaving, key=_record_last)]
+    moves += [(new / name, path / name) for name in sorted(incoming, key=_record_last)]
+    begun: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            begun.insert(0, (source, target))
+            _move(source, target)
+    except BaseException:
+        for source, target in begun:  # ends at an error, as if the process were killed here
+            _move(target, source)
+        raise
+
+
+def _settle(path: Path) -> None:
+    """Finish the change of places in which a process was killed."""
+    if (path / _NEW / _RECORD).is_file():
+        _change_places(path)
+    for done in (path / _NEW, path / _OLD):
+        shutil.rmtree(done, ignore_errors=True)
+
+
+def _record_last(name: str) -> tuple[bool, str]:
+    return name == _RECORD, name
+
+
+def _own(path: Path) -> list[str]:
+    """What a run has written into its folder."""
+    return [*(one.name for one in _folders(path, read_record(path))), SCENE, REPORT, QUALITY, _RECORD]
+
+
+def _move(source: Path, target: Path) -> None:
+    if source.exists():
+        source.rename(target)
 
 
 def _remove_parts(path: Path, record: Mapping[str, Any]) -> None:

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ChiSepPreprocessLib.artifacts import Acquisition, Array, Image, Map, MapSet
+from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet
 from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
 from ChiSepPreprocessLib.given import read_given_map
 from ChiSepPreprocessLib.loading import LoadOptions, check_reconstructable, load_acquisition
-from ChiSepPreprocessLib.pipeline import PreprocessOptions, checked_maps, combined_magnitude, preprocess
+from ChiSepPreprocessLib.pipeline import PreprocessOptions, preprocess
 from ChiSepPreprocessLib.progress import Progress, Reporter
 from ChiSepPreprocessLib.quality.picture import write_quality_picture
 from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
@@ -22,7 +22,9 @@ from ChiSepPreprocessLib.registration.to_gre import Registered, register_to_gre
 from ChiSepReconstructLib.methods import get
 from ChiSepReconstructLib.pipeline import reconstruct
 
-from .run_folder import MAPS, QUALITY, RunFolder, busy, check_apart, fingerprint, read_record, read_run
+from .run_folder import MAPS, QUALITY, RunFolder, check_apart, fingerprint, opened, read_record, read_run
+
+OnLoaded = Callable[[Acquisition], object] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,15 +109,11 @@ class Study:
 
     @cached_property
     def images(self) -> dict[str, Image]:
-        """Images to show the maps on: the combined GRE magnitude and FLAIR, each on its own grid, FLAIR in place."""
-        if self.acquisition is None:
-            return {}
-        magnitude = Image(combined_magnitude(self.acquisition.gre_magnitude), self.acquisition.grid)
-        flair = self.acquisition.flair
+        """FLAIR, on its own grid, in place; the maps hold the magnitude themselves."""
+        flair = self.acquisition.flair if self.acquisition else None
         if flair is None:
-            return {"gre_magnitude": magnitude}
-        grid = flair.grid if self.flair is None else self.flair.grid_in_place
-        return {"gre_magnitude": magnitude, "flair": Image(flair.data, grid)}
+            return {}
+        return {"flair": Image(flair.data, flair.grid if self.flair is None else self.flair.grid_in_place)}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -135,7 +133,7 @@ def run_preprocess(
     options: PreprocessOptions | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
-    on_loaded: Callable[[Acquisition], object] | None = None,
+    on_loaded: OnLoaded = None,
 ) -> Study:
     """Load the data and compute every map; an interrupted run goes on where it stopped.
 
@@ -148,32 +146,40 @@ def run_preprocess(
     CancelledError
         If ``progress`` returned ``False``.
     """
-    chosen = options or PreprocessOptions()
+    chosen, report = options or PreprocessOptions(), Reporter(progress)
+    loaded = _loaded(inputs, output, chosen, report.span(0.0, 0.15), on_loaded)
+    with opened(output, loaded.mark, overwrite=overwrite) as folder:
+        study = _preprocessed(loaded, folder, chosen, report.span(0.15, 1.0))
+    return replace(study, folder=output)
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """What was handed in, read and found usable."""
+
+    acquisition: Acquisition
+    given: Mapping[str, Map]
+    roles: Mapping[str, tuple[Path, ...]]
+    mark: str
+
+
+def _loaded(inputs: Inputs, output: Path, options: PreprocessOptions, report: Reporter, on_loaded: OnLoaded) -> _Loaded:
+    """Read everything, before anything is written."""
     check_apart(output, (path for paths in inputs.roles.values() for path in paths))
-    mark = fingerprint(inputs.roles, {"load": asdict(inputs.load), "preprocess": asdict(chosen)})
-    report = Reporter(progress)
+    mark = fingerprint(inputs.roles, {"load": asdict(inputs.load), "preprocess": asdict(options)})
     given = inputs.given_maps()
     acquisition = load_acquisition(
-        inputs.gre, gre_phase=inputs.gre_phase, se=inputs.se, flair=inputs.flair,
-        options=inputs.load, report=report.span(0.0, 0.15),
-    )  # fmt: skip
+        inputs.gre, gre_phase=inputs.gre_phase, se=inputs.se, flair=inputs.flair, options=inputs.load, report=report
+    )
     check_reconstructable(acquisition)
-    MapSet(acquisition.grid, acquisition.scan, given)
-    checked_maps(acquisition, given)
     if on_loaded is not None:
         on_loaded(acquisition)
-    with busy(output):
-        folder = RunFolder.open(output, mark, overwrite=overwrite)
-        study, seconds = _preprocessed(acquisition, given, folder, chosen, report.span(0.15, 1.0))
-        _record(folder, study, inputs.roles, {"preprocess": asdict(chosen)}, {"preprocess": seconds})
-    return study
+    return _Loaded(acquisition, given, inputs.roles, mark)
 
 
-def _preprocessed(
-    acquisition: Acquisition, given: Mapping[str, Map], folder: RunFolder, options: PreprocessOptions, report: Reporter
-) -> tuple[Study, float]:
-    """Every map, computed or found complete, on disk; and the seconds that it took."""
-    started = time.perf_counter()
+def _preprocessed(loaded: _Loaded, folder: RunFolder, options: PreprocessOptions, report: Reporter) -> Study:
+    """Every map, computed or found complete, on disk with its record."""
+    started, acquisition, given = time.perf_counter(), loaded.acquisition, loaded.given
     maps = preprocess(
         acquisition,
         options=options,
@@ -187,11 +193,12 @@ def _preprocessed(
     quality = quality_record(acquisition, maps)
     notes = _drawn_page(folder, quality, acquisition, maps)
     report("flair", 0.95)
-    flair, doubts = place_flair(acquisition, maps.array("brain_mask"), options.registration, report.span(0.95, 1.0))
+    flair, doubts = place_flair(acquisition, maps, options.registration, report.span(0.95, 1.0))
     study = Study(acquisition, maps, {}, folder.path, folder.mark, quality, flair, (*notes, *doubts))
     for name, image in study.images.items():
         folder.keep_image(name, image)
-    return study, time.perf_counter() - started
+    _record(folder, study, loaded.roles, {"preprocess": asdict(options)}, {"preprocess": time.perf_counter() - started})
+    return study
 
 
 def _drawn_page(folder: RunFolder, quality: QualityRecord, acquisition: Acquisition, maps: MapSet) -> tuple[str, ...]:
@@ -204,14 +211,14 @@ def _drawn_page(folder: RunFolder, quality: QualityRecord, acquisition: Acquisit
 
 
 def place_flair(
-    acquisition: Acquisition, brain_mask: Array, options: RegistrationOptions, report: Reporter
+    acquisition: Acquisition, maps: MapSet, options: RegistrationOptions, report: Reporter
 ) -> tuple[Registered | None, tuple[str, ...]]:
     """Register the FLAIR to the GRE; where that fails it stays where the scanner says, with a warning."""
     if acquisition.flair is None:
         return None, ()
-    gre = Image(combined_magnitude(acquisition.gre_magnitude), acquisition.grid)
+    gre = Image(maps.array("magnitude"), maps.grid)
     try:
-        placed = register_to_gre(acquisition.flair, gre, brain_mask, options, report)
+        placed = register_to_gre(acquisition.flair, gre, maps.array("brain_mask"), options, report)
         placed.alignment.check_resemblance("FLAIR")
     except InputError as error:
         return None, (f"FLAIR is shown where the scanner says, not registered. {error}",)
@@ -239,7 +246,7 @@ def run_reconstruct(
     progress : callable, optional
         Receives a status; returning ``False`` cancels.
     overwrite : bool
-        Replace another run's results in the folder.
+        Replace another run's results in the folder, which stay there until the new ones are complete.
 
     Raises
     ------
@@ -247,18 +254,23 @@ def run_reconstruct(
         If a method is unknown, a map that it needs is missing, or the folder holds another run.
     """
     chosen = {name: get(name).options((options or {}).get(name)) for name in methods}
-    report, results, seconds = Reporter(progress), dict(study.results), {}
-    with busy(study.folder):
-        folder = RunFolder.open(study.folder, study.mark, overwrite=overwrite)
-        for number, name in enumerate(methods):
-            started = time.perf_counter()
-            part = report.span(number / len(methods), (number + 1) / len(methods)).forward
-            results[name] = reconstruct(study.maps, method=name, options=chosen[name], progress=part)
-            for made in get(name).gives:
-                folder.keep(results[name][made], study.maps.scan, name)
-            seconds[name] = time.perf_counter() - started
-        done = replace(study, results=results)
-        _extend_record(folder, done, seconds)
+    with opened(study.folder, study.mark, overwrite=overwrite) as folder:
+        done = _reconstructed(study, folder, chosen, Reporter(progress))
+    return replace(done, folder=study.folder)
+
+
+def _reconstructed(study: Study, folder: RunFolder, chosen: Mapping[str, Any], report: Reporter) -> Study:
+    """χ maps by every method, on disk with their record."""
+    results, seconds = dict(study.results), {}
+    for number, (name, options) in enumerate(chosen.items()):
+        started = time.perf_counter()
+        part = report.span(number / len(chosen), (number + 1) / len(chosen)).forward
+        results[name] = reconstruct(study.maps, method=name, options=options, progress=part)
+        for made in get(name).gives:
+            folder.keep(results[name][made], study.maps.scan, name)
+        seconds[name] = time.perf_counter() - started
+    done = replace(study, results=results)
+    _extend_record(folder, done, seconds)
     return done
 
 
@@ -294,7 +306,8 @@ def run(
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
-    on_loaded: Callable[[Acquisition], object] | None = None,
+    on_loaded: OnLoaded = None,
+    on_maps: Callable[[Study], object] | None = None,
 ) -> Study:
     """Run the chain from files to χ maps on disk.
 
@@ -313,9 +326,12 @@ def run(
     progress : callable, optional
         Receives a status; returning ``False`` cancels.
     overwrite : bool
-        Replace another run's results in ``output``.
+        Replace another run's results in ``output``, which stay there until the new ones are complete.
     on_loaded : callable, optional
         Gets the acquisition before anything is computed or written; it may refuse by raising an error.
+    on_maps : callable, optional
+        Gets the study once all maps are written, to add to its folder; that is a hidden one while another run's
+        results are in ``output``.
 
     Returns
     -------
@@ -327,14 +343,15 @@ def run(
     InputError, OutputError, CancelledError
         As :func:`run_preprocess` and :func:`run_reconstruct`.
     """
-    for name in methods:
-        get(name).options((method_options or {}).get(name))
-    report = Reporter(progress)
-    study = run_preprocess(
-        inputs, output, options=options, progress=report.span(0.0, 0.85).forward, overwrite=overwrite,
-        on_loaded=on_loaded,
-    )  # fmt: skip
-    return run_reconstruct(study, methods, options=method_options, progress=report.span(0.85, 1.0).forward)
+    chosen = {name: get(name).options((method_options or {}).get(name)) for name in methods}
+    steps, report = options or PreprocessOptions(), Reporter(progress)
+    loaded = _loaded(inputs, output, steps, report.span(0.0, 0.13), on_loaded)
+    with opened(output, loaded.mark, overwrite=overwrite) as folder:
+        study = _preprocessed(loaded, folder, steps, report.span(0.13, 0.85))
+        study = _reconstructed(study, folder, chosen, report.span(0.85, 1.0))
+        if on_maps is not None:
+            on_maps(study)
+    return replace(study, folder=output)
 
 
 def _record(

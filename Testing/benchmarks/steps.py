@@ -204,8 +204,8 @@ CHAIN = (
     Step("R2* (maximum likelihood, field slope)", _r2star, ("magnitude", "total", "mask")),
     Step("spin echo: registration, resampling", _register, ("magnitude", "se", "mask")),
     Step("R2 (EPG, resampled echoes)", _r2, ("se_resampled", "mask")),
-    # Four radii at 1 mm: each iteration takes the means and their adjoint.
-    Step("local field (single step)", Background(), _FIELD, 8.5, 6.0),
+    # Iterations run on blocks of 27 voxels; on the voxels: five pairs, and one three times as large for the dipole.
+    Step("local field (single step)", Background(), _FIELD, 7.5, 0.22),
     Step("quality record", _quality,
          ("magnitude", "phase", "mask", "valid", "residual", "total", "sigma", "local", "r2star", "r2")),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ChiSepPreprocessLib.artifacts import Array
-from ChiSepPreprocessLib.coils.bipolar import BipolarOptions, bipolar_score, correct_bipolar
+from ChiSepPreprocessLib.coils.bipolar import BipolarOptions, bipolar_score, correct_bipolar, doubt_two_echoes
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import TWO_PI
@@ -124,3 +124,10 @@ def test_two_echoes_are_refused() -> None:
     magnitude, phase, _ = acquire(EVEN[:2], np.zeros(SHAPE), 0.0)
     with pytest.raises(InputError, match="at least three"):
         correct_bipolar(magnitude, phase, EVEN[:2], head(), VOXEL_MM, BipolarOptions(), SILENT)
+
+
+@pytest.mark.parametrize(("echoes", "asked_for", "count"), [(2, True, 1), (2, False, 0), (3, True, 0), (6, True, 0)])
+def test_correction_that_two_echoes_do_not_allow_is_said(echoes: int, asked_for: bool, count: int) -> None:
+    said = doubt_two_echoes(echoes, asked_for)
+    assert len(said) == count
+    assert all("cannot be corrected with 2 echoes" in text for text in said)

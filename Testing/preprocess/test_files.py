@@ -100,7 +100,10 @@ def test_truncated_nifti_is_one_clear_error(tmp_path: Path) -> None:
     [
         ({"echo_times_s": None}, "no echo_times_s"),
         ({"echo_times_s": "x"}, "echo_times_s 'x'; expected numbers"),
-        ({"b0_direction_ijk": [0, 1]}, "expected three numbers"),
+        ({"b0_direction_ijk": [0, 1]}, "a unit vector of three numbers"),
+        ({"b0_direction_ijk": [0, 0, 0.9]}, "a unit vector of three numbers"),
+        ({"b0_direction_ijk": [0, float("nan"), 1]}, "a unit vector of three numbers"),
+        ({"imaging_frequency_hz": [1]}, "imaging_frequency_hz .*a number"),
         ({"field_strength_t": "3T"}, "field_strength_t '3T'"),
         ({"options": "x"}, "options 'x'; expected a JSON object"),
         ({"warnings": "x"}, "warnings 'x'; expected a JSON array"),

@@ -13,7 +13,7 @@ from ChiSepPhantoms import Phantom
 from ChiSepPreprocessLib.artifacts import Array, Grid, Map
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.files import write_nifti
-from ChiSepPreprocessLib.given import check_given, check_given_maps, read_given_map
+from ChiSepPreprocessLib.given import check_given, check_given_maps, eroded_mask, read_given_map
 
 _GIVEABLE = ("brain_mask", "field_mask", "csf_mask", "total_field", "local_field", "r2star", "r2", "r2prime")
 
@@ -140,3 +140,44 @@ def test_warnings_that_were_there_stay_and_none_comes_twice(patient: Phantom) ->
     assert once["local_field"].warnings[0] == "known"
     assert len(once["local_field"].warnings) == 2
     assert twice["local_field"].warnings == once["local_field"].warnings
+
+
+@pytest.mark.parametrize("name", ["total_field", "local_field"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda field: -field, "the opposite sign of the measured phase"),
+        (lambda field: np.roll(field, 9, axis=1), "does not predict the measured phase"),
+        (lambda field: 0.4 * field, "The measured phase is 2.5 times what the given"),
+        (lambda field: np.where(field != 0, field + 0.1, 0), None),
+    ],
+    ids=["opposite", "displaced", "too small", "constant"],
+)
+def test_field_is_held_against_the_measured_phase(
+    patient: Phantom, name: str, change: Callable[[Array], Array], words: str | None
+) -> None:
+    one = Map(name=name, data=change(patient.truth.array(name)).astype(np.float32), grid=patient.truth.grid)
+    spoken = check_given_maps({name: one}, patient.acquisition)[name].warnings
+    assert [text for text in spoken if "measured phase" in text] == [text for text in spoken if words and words in text]
+    assert any("measured phase" in text for text in spoken) == (words is not None)
+
+
+@pytest.mark.parametrize(("erosion_mm", "kept"), [(0.0, 9 * 9 * 9), (2.0, 5 * 7 * 9)])
+def test_given_mask_is_eroded_on_request_and_its_holes_stay(erosion_mm: float, kept: int) -> None:
+    grid = Grid((15, 15, 15), np.diag([1.0, 2.0, 2.5, 1.0]))
+    brain = np.zeros(grid.shape, np.bool_)
+    brain[3:12, 3:12, 3:12] = True
+    assert int(eroded_mask(Map(name="brain_mask", data=brain, grid=grid), erosion_mm).data.sum()) == kept
+    brain[7, 7, 7] = False
+    left = eroded_mask(Map(name="brain_mask", data=brain, grid=grid, warnings=("known",)), erosion_mm)
+    assert not left.data[7, 7, 7]
+    assert left.warnings == ("known",)
+    assert left.method == "given"
+
+
+def test_erosion_that_leaves_nothing_is_refused() -> None:
+    grid = Grid((5, 5, 5), np.eye(4))
+    brain = np.zeros(grid.shape, np.bool_)
+    brain[1:4, 1:4, 1:4] = True
+    with pytest.raises(InputError, match="which leaves nothing"):
+        eroded_mask(Map(name="brain_mask", data=brain, grid=grid), 3.0)

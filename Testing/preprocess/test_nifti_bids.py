@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.files import read_nifti
 from ChiSepPreprocessLib.loading import LoadOptions, inspect, load_acquisition, load_image, load_spin_echo
 from dicom_writer_for_tests import rotation
 
@@ -266,3 +267,53 @@ def test_b0_comes_from_the_scanners_own_orientation(
     expected = (0.0, np.sin(0.4), np.cos(0.4)) if from_qform else (0.0, 0.0, 1.0)
     np.testing.assert_allclose(read.scan.b0_direction_ijk, expected, atol=1e-6)
     assert any("not marked as the scanner's" in text for text in read.warnings) == warned
+
+
+def _own(folder: Path, unit: str, edge: float, **more: Any) -> Path:
+    """Acquisition of this project with the affine scaled by ``edge`` and a stated unit of length."""
+    folder.mkdir()
+    for part, data in zip(("gre_magnitude", "gre_phase"), _truth(), strict=True):
+        image = nibabel.Nifti1Image(data, np.diag([edge] * 3 + [1.0]) @ AFFINE)
+        image.header.set_xyzt_units(unit)
+        nibabel.save(image, folder / f"{part}.nii.gz")
+        note = {"artifact": part, "echo_times_s": [0.005, 0.01], "field_strength_t": 3.0, **more}
+        (folder / f"{part}.json").write_text(json.dumps(note))
+    return folder
+
+
+@pytest.mark.parametrize(("unit", "edge"), [("mm", 1.0), ("unknown", 1.0), ("meter", 1e-3), ("micron", 1e3)])
+def test_lengths_are_in_the_unit_that_the_header_states(tmp_path: Path, unit: str, edge: float) -> None:
+    folder = _own(tmp_path / "gre", unit, edge)
+    np.testing.assert_allclose(load_acquisition([folder]).grid.affine, AFFINE, atol=1e-4)
+    np.testing.assert_allclose(read_nifti(folder / "gre_phase.nii.gz")[1].affine, AFFINE, atol=1e-4)
+
+
+@pytest.mark.parametrize(("unit", "edge"), [("mm", 1e-3), ("meter", 1.0), ("unknown", 1e3), ("mm", 20.0), ("mm", 0.1)])
+def test_voxels_that_no_head_has_are_refused(tmp_path: Path, unit: str, edge: float) -> None:
+    folder = _own(tmp_path / "gre", unit, edge)
+    expected = r"voxel size of .*got .* mm; expected edges from 0\.1 to 10 mm"
+    with pytest.raises(InputError, match=expected):
+        load_acquisition([folder])
+    with pytest.raises(InputError, match=expected):
+        read_nifti(folder / "gre_phase.nii.gz")
+    single = nibabel.load(folder / "gre_magnitude.nii.gz").slicer[..., 0]
+    nibabel.save(single, tmp_path / "flair.nii.gz")
+    with pytest.raises(InputError, match=expected):
+        load_image([tmp_path / "flair.nii.gz"])
+    obstacles = inspect([folder]).obstacles
+    assert [text for text in obstacles if "edges from 0.1 to 10 mm" in text] == list(obstacles)
+    assert len(obstacles) == 2  # magnitude and phase
+
+
+@pytest.mark.parametrize(
+    "direction", [[0.0, 0.0, 0.0], [0.0, 0.0, float("nan")], [0.0, 1.0], [0.0, 0.0, 2.0], ["a", 0, 1], "k", 1.0]
+)
+def test_nonsense_as_direction_of_b0_is_refused(tmp_path: Path, direction: object) -> None:
+    with pytest.raises(InputError, match=r"b0_direction_ijk .*; expected a unit vector of three numbers"):
+        load_acquisition([_own(tmp_path / "gre", "mm", 1.0, b0_direction_ijk=direction)])
+
+
+def test_direction_of_b0_may_be_there_or_not(tmp_path: Path) -> None:
+    direction = load_acquisition([_own(tmp_path / "a", "mm", 1.0)]).scan.b0_direction_ijk
+    again = load_acquisition([_own(tmp_path / "b", "mm", 1.0, b0_direction_ijk=list(direction))])
+    assert again.scan.b0_direction_ijk == direction

@@ -11,14 +11,11 @@ import numpy as np
 import pytest
 
 from ChiSepPhantoms import Phantom
-from ChiSepPreprocessLib import steps
 from ChiSepPreprocessLib.artifacts import Map, MapSet
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.masking import checks
 from ChiSepPreprocessLib.options import from_mapping
 from ChiSepPreprocessLib.preprocess_options import PreprocessOptions
 from ChiSepPreprocessLib.progress import Reporter
-from ChiSepPreprocessLib.quality import limits
 from ChiSepPreprocessLib.quality.limits import LIMITS, broken
 from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
 from ChiSepPreprocessLib.steps import Run, total_field_step
@@ -171,14 +168,6 @@ def test_limit_speaks_beyond_its_range_and_only_there(record: QualityRecord, nam
     for edge in (limit.low, limit.high):
         if np.isfinite(edge):
             assert broken(with_number(record, section, field, edge)) == ()
-
-
-def test_limits_of_the_steps_are_their_own() -> None:
-    assert limits.BRAIN_VOLUME_ML == checks._VOLUME_ML
-    assert limits.LARGE_RESIDUAL_RAD == steps._LARGE_RESIDUAL_RAD
-    assert limits.MANY_CLAMPED == steps._MANY_CLAMPED
-    assert limits.MANY_NEGATIVE == steps._MANY_NEGATIVE
-    assert limits.FULL_COVERAGE == steps._FULL_COVERAGE
 
 
 def test_options_that_the_advice_names_are_there() -> None:

@@ -87,10 +87,9 @@ def test_dictionary_finds_r2_and_b1_of_every_train() -> None:
     rates = [1 / t2 for t2 in T2_S]
     magnitude = trains(rates, B1)
     fit = r2(magnitude, TRAIN_S, everywhere(magnitude), R2Options(b1_smoothing_mm=0.0))
-    assert fit.method == "epg" and fit.b1 is not None and fit.residual is not None
+    assert fit.method == "epg" and fit.b1 is not None
     assert np.abs(errors_percent(fit, rates)).max() < 0.06
     assert np.abs(fit.b1[:-1, :, 0] - B1).max() < 0.005
-    assert fit.residual.max() < 0.001
     assert fit.clamped_fraction == 0.0 and fit.warnings == ()
 
 

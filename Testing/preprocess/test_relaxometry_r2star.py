@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ChiSepPreprocessLib.artifacts import Array
-from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.errors import CancelledError, InputError
+from ChiSepPreprocessLib.progress import Reporter, Status
 from ChiSepPreprocessLib.relaxometry.r2star import R2StarOptions, r2star
 
 EVEN_S = tuple(0.0077 + 0.00503 * n for n in range(6))
@@ -122,3 +123,30 @@ def test_bad_input_is_named(echo_times_s: tuple[float, ...], method: str, quanti
 def test_an_empty_mask_is_refused() -> None:
     with pytest.raises(InputError, match="mask"):
         r2star(decay(RATES, EVEN_S), EVEN_S, np.zeros((5, 1, 1), dtype=bool))
+
+
+METHODS = ("ml", "nlls", "arlo", "loglinear")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused_inside_the_mask_alone(method: str, bad: float) -> None:
+    magnitude, mask = decay(RATES, EVEN_S), np.ones((5, 1, 1), dtype=bool)
+    magnitude[3, 0, 0, 2] = bad
+    options = R2StarOptions(method=method)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="1 voxels that are NaN or infinite"):
+        r2star(magnitude, EVEN_S, mask, options)
+    mask[3] = False
+    assert r2star(magnitude, EVEN_S, mask, options).rate_per_s[3] == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_progress_is_reported_and_a_wish_to_stop_is_heard(method: str) -> None:
+    magnitude, mask, options = decay(RATES, EVEN_S), np.ones((5, 1, 1), dtype=bool), R2StarOptions(method=method)  # type: ignore[arg-type]
+    heard: list[Status] = []
+    r2star(magnitude, EVEN_S, mask, options, report=Reporter(heard.append))
+    fractions = [status.fraction for status in heard]
+    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
+    assert {status.step for status in heard} == {"decay"}
+    with pytest.raises(CancelledError):
+        r2star(magnitude, EVEN_S, mask, options, report=Reporter(lambda status: False))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepReconstructLib.evaluation.phase_sign import INVERTED_BELOW, phase_sign_score, phase_sign_warnings
-from ChiSepReconstructLib.physics.dipole import Vector
 from ChiSepReconstructLib.physics.forward import field_from_chi
+from ChiSepReconstructLib.physics.operators import Vector
 from ChiSepReconstructLib.solvers.tkd import tkd
 
 _VOXEL_MM: Vector = (2.5, 2.8, 3.1)

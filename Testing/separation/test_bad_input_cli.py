@@ -146,6 +146,31 @@ def test_what_is_no_phase_is_refused(
     is_refused(preprocess("--gre", folder), tmp_path / "out", words)
 
 
+def test_phase_differences_beside_as_many_magnitudes_are_doubted(head: Head, preprocess: Call, tmp_path: Path) -> None:
+    turns = np.exp(1j * head.acquisition.gre_phase)
+    steps = np.angle(turns[..., 1:] * turns[..., :-1].conj()).astype(np.float32)
+    folder = write_gre(tmp_path / "gre", head, head.acquisition.gre_magnitude[..., 1:], steps,
+                       head.acquisition.scan.echo_times_s[1:])  # fmt: skip
+    known = _given(tmp_path, head, **{name: head.true(name) for name in ("local_field", "r2star", "r2prime")})
+    brain = ("--mask", _mask(tmp_path, head, head.true("brain_mask") > 0))
+    code, said = preprocess("--gre", folder, *brain, *known)
+    assert code == 0, said
+    assert re.search("warning: .*phase differences between echoes", said), said
+    record = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert any("phase differences between echoes" in text for text in record["warnings"])
+
+
+def test_given_field_of_the_opposite_sign_is_doubted(head: Head, gre: Path, preprocess: Call, tmp_path: Path) -> None:
+    known = {name: head.true(name) for name in ("total_field", "local_field", "r2star", "r2prime")}
+    known["local_field"] = -known["local_field"]
+    brain = ("--mask", _mask(tmp_path, head, head.true("brain_mask") > 0))
+    code, said = preprocess("--gre", gre, *brain, *_given(tmp_path, head, **known))
+    assert code == 0, said
+    assert re.findall("The given (.*) has the opposite sign of the measured phase", said) == ["local_field"]
+    note = json.loads((tmp_path / "out" / "maps" / "local_field.json").read_text())
+    assert any("opposite sign" in text for text in note["warnings"])
+
+
 def test_phase_is_named_though_its_folder_is_given_too(head: Head, preprocess: Call, tmp_path: Path) -> None:
     folder = write_gre(tmp_path / "gre", head)
     for note in folder.glob("*.json"):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from ChiSeparationLib.presentation import read_lesions
-from ChiSeparationLib.run_folder import RunFolder, busy, fingerprint, read_record, read_run
+from ChiSeparationLib.run_folder import busy, fingerprint, read_record, read_run
 from ChiSeparationLib.workflow import (
     Inputs,
     Study,
@@ -25,6 +26,8 @@ from ChiSepPhantoms import Phantom
 from ChiSepPreprocessLib.artifacts import Acquisition, Grid, Image
 from ChiSepPreprocessLib.errors import CancelledError, InputError, OutputError
 from ChiSepPreprocessLib.files import write_nifti
+from ChiSepPreprocessLib.masking.mask import MaskOptions
+from ChiSepPreprocessLib.preprocess_options import PreprocessOptions
 from ChiSepPreprocessLib.progress import Reporter, Status
 from ChiSepPreprocessLib.registration.rigid import RegistrationOptions
 from ChiSepReconstructLib.evaluation.evaluate import evaluate
@@ -49,9 +52,8 @@ def test_maps_are_near_their_truth(study: Study, patient: Phantom) -> None:
 
 def test_every_map_is_on_disk_with_its_record(study: Study) -> None:
     back = read_run(study.folder)
-    expected = {"brain_mask", "field_mask", "total_field", "field_sigma", "phase_residual", "local_field", "r2star",
-                "r2", "r2prime",
-                "chi_total", "chi_para", "chi_dia"}  # fmt: skip
+    expected = {"magnitude", "brain_mask", "field_mask", "total_field", "field_sigma", "phase_residual", "local_field",
+                "r2star", "r2", "r2prime", "chi_total", "chi_para", "chi_dia"}  # fmt: skip
     assert set(back) == expected
     np.testing.assert_allclose(back.array("chi_para"), study.results["closed-form"].array("chi_para"), atol=1e-7)
     record = read_record(study.folder)
@@ -76,7 +78,7 @@ def test_cancelled_run_resumes_from_its_complete_maps(patient_folder: Path, tmp_
     with pytest.raises(CancelledError):
         run_preprocess(inputs, tmp_path, progress=stop)
     kept = sorted(path.name for path in (tmp_path / "maps").glob("*.nii.gz"))
-    names = ("brain_mask", "field_sigma", "phase_residual", "r2", "r2prime", "r2star", "total_field")
+    names = ("brain_mask", "field_sigma", "magnitude", "phase_residual", "r2", "r2prime", "r2star", "total_field")
     assert kept == [f"{name}.nii.gz" for name in names]
     assert leftovers(tmp_path) == []
     before = {name: (tmp_path / "maps" / name).stat().st_mtime_ns for name in kept}
@@ -98,6 +100,19 @@ def test_given_mask_is_used_and_recorded(patient: Phantom, patient_folder: Path,
     study = run_preprocess(Inputs(gre=(patient_folder / "dicom",), mask=mask), tmp_path)
     np.testing.assert_array_equal(study.maps.array("brain_mask"), patient.truth.array("brain_mask"))
     assert json.loads((tmp_path / "maps" / "brain_mask.json").read_text())["method"] == "given"
+
+
+def test_given_mask_is_eroded_where_that_is_asked_for(patient: Phantom, patient_folder: Path, tmp_path: Path) -> None:
+    truth = patient_folder / "truth"
+    known = {name: truth / f"{name}.nii.gz" for name in ("local_field", "r2star", "r2prime")}
+    inputs = Inputs(gre=(patient_folder / "dicom",), maps=known, mask=truth / "brain_mask.nii.gz")
+    study = run_preprocess(inputs, tmp_path, options=PreprocessOptions(mask=MaskOptions(erosion_mm=5.0)))
+    brain, eroded = patient.truth.array("brain_mask"), study.maps.array("brain_mask")
+    distance_mm = distance_transform_edt(np.pad(brain, 1), sampling=patient.truth.grid.voxel_size_mm)[1:-1, 1:-1, 1:-1]
+    assert distance_mm[eroded].min() > 5.0
+    assert (distance_mm > 5.0 + max(patient.truth.grid.voxel_size_mm)).sum() <= eroded.sum() < brain.sum()
+    note = json.loads((tmp_path / "maps" / "brain_mask.json").read_text())
+    assert (note["method"], note["options"]) == ("given", {"erosion_mm": 5.0})
 
 
 def test_mask_on_another_grid_is_refused_before_anything_is_written(patient_folder: Path, tmp_path: Path) -> None:
@@ -221,15 +236,35 @@ def test_folder_with_a_name_too_long_is_an_output_error(tmp_path: Path) -> None:
         pass
 
 
-def test_overwriting_leaves_no_map_of_the_other_run(tmp_path: Path) -> None:
-    for folder in ("maps", "tkd"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "chi_total.json").write_text("{}")
-    RunFolder(tmp_path, "one").record({"methods": {"tkd": {}}})
-    with pytest.raises(InputError, match="--overwrite"):
-        RunFolder.open(tmp_path, "two")
-    RunFolder.open(tmp_path, "two", overwrite=True)
-    assert [path.name for path in tmp_path.rglob("*.json")] == ["provenance.json"]
+def _state(folder: Path) -> dict[str, int]:
+    """Every file of a folder with the time of its last change."""
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("until", [0.3, 1.0])
+def test_overwriting_that_is_cancelled_leaves_the_old_run(
+    study: Study, patient: Phantom, patient_folder: Path, tmp_path: Path, until: float
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(study.folder, out)
+    before, given = _state(out), {}
+    for name in ("total_field", "local_field", "r2star", "r2prime"):
+        given[name] = patient_folder / "truth" / f"{name}.nii.gz"
+    inputs = Inputs(gre=(patient_folder / "dicom",), maps=given, mask=patient_folder / "truth" / "brain_mask.nii.gz")
+
+    def stop(now: Study) -> None:
+        assert (now.folder / "closed-form" / "chi_para.nii.gz").is_file()
+        assert {name: before[name] for name in before} == {name: _state(out)[name] for name in before}
+        raise CancelledError("stop")
+
+    with pytest.raises(CancelledError):
+        run(inputs, out, overwrite=True, progress=lambda status: status.fraction <= until, on_maps=stop)
+    assert _state(out) == before
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    if until == 1.0:
+        again = run(inputs, out, overwrite=True)
+        assert again.folder == out
+        np.testing.assert_allclose(read_run(out).array("r2star"), patient.truth.array("r2star"), rtol=1e-6)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"methods": ["tkd"]}'])
@@ -267,9 +302,8 @@ def test_flair_and_what_was_drawn_on_it_are_moved_into_place(study: Study, tmp_p
     shifted = flair.grid.affine.copy()
     shifted[:3, 3] += (4.0, -2.0, 2.2)
     moved = Grid(flair.grid.shape, shifted)
-    brain = study.maps.array("brain_mask")
     placed, notes = place_flair(
-        replace(acquisition, flair=Image(flair.data, moved)), brain, RegistrationOptions(), Reporter()
+        replace(acquisition, flair=Image(flair.data, moved)), study.maps, RegistrationOptions(), Reporter()
     )
     assert placed is not None
     assert notes == ()
@@ -293,6 +327,6 @@ def test_flair_of_another_place_stays_with_a_warning(study: Study) -> None:
     away = acquisition.flair.grid.affine.copy()
     away[:3, 3] += 400.0
     far = replace(acquisition, flair=Image(acquisition.flair.data, Grid(acquisition.flair.grid.shape, away)))
-    placed, (note,) = place_flair(far, study.maps.array("brain_mask"), RegistrationOptions(), Reporter())
+    placed, (note,) = place_flair(far, study.maps, RegistrationOptions(), Reporter())
     assert placed is None
     assert "FLAIR is shown where the scanner says" in note

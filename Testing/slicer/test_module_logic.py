@@ -16,6 +16,7 @@ from ChiSepPreprocessLib.gui.logic import ChiSepPreprocessLogic
 from ChiSepPreprocessLib.gui.worker import ComputationError, Result
 from ChiSepPreprocessLib.progress import Status
 from ChiSepReconstructLib.gui.logic import ChiSepReconstructLogic
+from host.processes import wait_until_ended
 
 Fake = Callable[[str], Callable[[Sequence[str]], list[str]]]
 
@@ -111,8 +112,7 @@ def test_progress_can_cancel(slicer_scene: Any, fake: Fake, tmp_path: Path) -> N
     with pytest.raises(CancelledError):
         ChiSeparationLogic(fake("hang")).run(tmp_path, progress=stop)
     (pid,) = grandchildren
-    stat = Path(f"/proc/{pid}/stat")
-    assert not stat.exists() or stat.read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] == "Z"
+    wait_until_ended(pid)
 
 
 def test_interrupt_ends_the_child(fake: Fake, tmp_path: Path) -> None:
@@ -124,8 +124,7 @@ def test_interrupt_ends_the_child(fake: Fake, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         ChiSepPreprocessLogic(fake("hang")).run(tmp_path, progress=interrupt)
-    stat = Path(f"/proc/{pids[0]}/stat")
-    assert not stat.exists() or stat.read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] == "Z"
+    wait_until_ended(pids[0])
 
 
 def test_no_input_is_refused_before_a_child_starts(fake: Fake) -> None:

@@ -67,7 +67,7 @@ def test_slicer_console_example(
     monkeypatch.setattr(slicer, "mrmlScene", scene, raising=False)
     (code,) = examples("In 3D Slicer")
     nodes = run_example(code, patient_folder / "dicom", tmp_path)["nodes"]
-    assert {"chi_para", "chi_dia", "chi_total", "r2star", "r2prime", "local_field", "gre_magnitude"} <= set(nodes)
+    assert {"chi_para", "chi_dia", "chi_total", "r2star", "r2prime", "local_field", "magnitude"} <= set(nodes)
     chi_para = nodes["chi_para"]
     assert chi_para.GetScene() is scene
     assert chi_para.GetDisplayNode().GetColorNode().GetName() == "ChiSep Para"

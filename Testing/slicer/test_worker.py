@@ -26,6 +26,7 @@ from ChiSepPreprocessLib.gui.worker import (
     parse_event,
 )
 from ChiSepPreprocessLib.progress import Status
+from host.processes import is_running, wait_until_ended
 
 Fake = Callable[[str], Callable[[Sequence[str]], list[str]]]
 
@@ -42,14 +43,6 @@ def finish(child: ChildProcess, limit_s: float = 20.0) -> list[Event]:
         events += child.poll()
         time.sleep(0.02)
     return events + child.poll()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_events_arrive_in_order(fake: Fake, tmp_path: Path) -> None:
@@ -136,9 +129,7 @@ def test_cancel_ends_the_whole_tree_within_a_second(fake: Fake, tmp_path: Path) 
     assert is_running(grandchild)
     before_s = time.monotonic()
     child.cancel()
-    while is_running(grandchild):
-        time.sleep(0.01)
-        assert time.monotonic() - before_s < 1.0
+    wait_until_ended(grandchild, 1.0)
     assert not is_running(child.pid)
     assert time.monotonic() - before_s < 1.0
     finish(child)

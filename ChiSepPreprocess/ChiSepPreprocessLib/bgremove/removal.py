@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
+from ..options import check_choice
 from ..progress import Reporter
 from .lbv import LbvOptions, lbv
 from .pdf import PdfOptions, pdf
@@ -46,8 +47,7 @@ class BackgroundOptions:
     each_echo: bool = False
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(BackgroundMethod):
-            raise InputError("background method", self.method, f"one of {', '.join(get_args(BackgroundMethod))}")
+        check_choice("background method", self.method, BackgroundMethod)
         if not self.largest_residual_rad >= 0:
             raise InputError("largest residual", f"{self.largest_residual_rad} rad", "0 or more")
 
@@ -68,7 +68,7 @@ def remove_background(
     Parameters
     ----------
     total_field : ndarray, shape (I, J, K)
-        Any unit; the result has the same.
+        ppm.
     mask : ndarray of bool, shape (I, J, K)
         Brain.
     voxel_size_mm : sequence of float
@@ -83,7 +83,7 @@ def remove_background(
         Where the field was measured well, in the mask or around it; the mask by default. Single step uses all of it
         and fills what lacks in the mask; the others keep to the part in the mask.
     sigma : ndarray, shape (I, J, K), optional
-        Expected error of the field, in its unit; weights PDF.
+        Expected error of the field, ppm; weights PDF.
 
     Returns
     -------

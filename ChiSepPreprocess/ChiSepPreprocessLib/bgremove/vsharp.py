@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..progress import Reporter
 from .checks import check_field
 from .fourier import Values
-from .spheres import SphericalMeans, mask_depth_mm
+from .spheres import SphericalMeans, fitting_means
 
 #: No sphere in a head is larger.
 _LARGEST_RADIUS_MM = 100.0
@@ -109,28 +109,23 @@ def vsharp(
     """
     check_field(total_field, mask, voxel_size_mm)
     crop = bounding_box(mask)
-    inside = mask[crop]
-    depth_mm = mask_depth_mm(inside, voxel_size_mm)
-    radii = [radius for radius in _radii_mm(options, max(voxel_size_mm)) if radius < depth_mm.max()]
-    if not radii:
-        raise InputError("mask", f"a largest depth of {depth_mm.max():.3g} mm", "room for the smallest sphere",
-                         "Check the mask and the voxel size, or use a smaller minimum radius.")  # fmt: skip
-    field = np.where(inside, total_field[crop], 0).astype(np.float32)
-    local = np.zeros(mask.shape, np.float32)
-    means = SphericalMeans(depth_mm, radii, voxel_size_mm)
+    radii = _radii_mm(options, max(voxel_size_mm))
+    means = fitting_means(mask[crop], radii, voxel_size_mm, margin_mm=radii[0])
+    field = np.where(mask[crop], total_field[crop], 0).astype(np.float32)
+    local, field_mask = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.bool_)
     local[crop] = means.transform.fetch(_local_field(means.transform.load(field), means, options, report))
-    field_mask = np.zeros(mask.shape, np.bool_)
-    field_mask[crop] = depth_mm > radii[-1]
+    field_mask[crop] = means.reached()
     return local, field_mask
 
 
 def _local_field(field: Values, means: SphericalMeans, options: VSharpOptions, report: Reporter) -> Values:
     """Deconvolve once, then feed back what the smaller spheres still leave."""
     rounds = options.refinements + 1
-    measured = means.subtract(field, report.span(0, 1 / rounds))
+    measured = means.subtract(means.transform.forward(field), report.span(0, 1 / rounds))
     local = means.deconvolve(measured, options.threshold)
     for done in range(1, rounds):
-        explained = means.subtract(local, report.span(done / rounds, (done + 1) / rounds))
+        part = report.span(done / rounds, (done + 1) / rounds)
+        explained = means.subtract(means.transform.forward(local), part)
         local += means.deconvolve(measured - explained, options.threshold)
     report("V-SHARP", 1.0)
     return local

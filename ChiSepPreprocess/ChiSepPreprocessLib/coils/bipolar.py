@@ -35,13 +35,15 @@ from ..box import Box, bounding_box
 from ..errors import InputError
 from ..progress import Reporter
 from ..quantities import TWO_PI
+from ..threads import in_slabs
 from ..unwrap.echoes import check_echoes, wrap
-from ..unwrap.slabs import in_slabs
 from .mcpc3ds import sigma_voxels, unwrap_products
 from .smoothing import check_sigma_mm, masked_phasors, mean_slopes, smooth_phase
 from .turns import aligned, best_turns, tells_turns
 
 _MARGIN = 2
+#: Offset, field and the phase between polarities are three unknowns.
+_FEWEST_ECHOES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,31 @@ class BipolarFit:
     slope_rad_per_mm: tuple[float, float, float]
     score_rad: float
     corrected: bool
+
+
+def doubt_two_echoes(echo_count: int, asked_for: bool) -> tuple[str, ...]:
+    """Say that a correction is asked for that needs a third echo.
+
+    No header tells how echoes were read out, and in two of them the phase between polarities cannot be told from the
+    field; nothing is said of two echoes, therefore, unless the user knows that their polarity alternates.
+
+    Parameters
+    ----------
+    echo_count : int
+        Echoes measured.
+    asked_for : bool
+        Whether the correction is switched on.
+
+    Returns
+    -------
+    tuple of str
+        One warning, or none.
+    """
+    if echo_count >= _FEWEST_ECHOES or not asked_for:
+        return ()
+    return (f"Alternating readout polarity cannot be corrected with {echo_count} echoes: its smooth phase is in the "
+            "total field, mostly as a ramp along the readout. Acquire three or more echoes, or one polarity.",
+            )  # fmt: skip
 
 
 def correct_bipolar(
@@ -168,7 +195,7 @@ def _fit(
 ) -> tuple[Box, BipolarFit]:
     """Box around the mask, and what every second echo has in addition."""
     check_echoes(phase, magnitude, echo_times_s, mask)
-    if len(echo_times_s) < 3:
+    if len(echo_times_s) < _FEWEST_ECHOES:
         raise InputError("echo times", f"{len(echo_times_s)} echoes", "at least three to compare readout polarities")
     box = bounding_box(mask, _MARGIN)
     inside, amplitude, boxed = mask[box], magnitude[box], phase[box]

@@ -15,8 +15,8 @@ from ..artifacts import Array
 from ..box import bounding_box
 from ..errors import InputError
 from ..progress import Reporter
+from ..threads import in_slabs
 from ..unwrap.echoes import check_echoes
-from ..unwrap.slabs import in_slabs
 from .mcpc3ds import check_two_echoes, extrapolation, sigma_voxels, unwrap_products
 from .smoothing import check_sigma_mm, smooth_phase
 

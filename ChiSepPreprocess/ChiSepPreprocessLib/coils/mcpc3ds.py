@@ -17,9 +17,9 @@ from ..box import bounding_box
 from ..errors import InputError
 from ..progress import Reporter
 from ..quantities import TWO_PI
+from ..threads import in_slabs
 from ..unwrap.echoes import check_echoes
 from ..unwrap.romeo import RomeoOptions, unwrap
-from ..unwrap.slabs import in_slabs
 from .smoothing import check_sigma_mm, smooth_phase
 from .turns import aligned, best_turns, tells_turns
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
-from ..unwrap.slabs import in_slabs
+from ..threads import in_slabs
 
 #: The Gaussian ends after this many standard deviations.
 _TRUNCATE = 3.0

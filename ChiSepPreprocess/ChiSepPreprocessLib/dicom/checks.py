@@ -8,6 +8,7 @@ import numpy as np
 
 from ..artifacts import Array, check_volume
 from ..errors import InputError
+from .bends import growth_exponent
 
 #: Share of an echo's voxels above zero that lie at its very maximum: scanners clip a few, damaged images many.
 WARN_SATURATED = 0.02
@@ -15,6 +16,9 @@ REFUSE_SATURATED = 0.5
 
 #: Correlation with the magnitude beyond which values ≥ 0 called phase are magnitude: phase has about 0.
 MAGNITUDE_CORRELATION = 0.8
+
+#: Bends of phase grow as TEᵖ with p = 1, those of differences with p = 0. Measured: 0.7 to 1.1 and −0.1 to 0.2.
+_GROWS = 0.3
 
 #: Voxels that suffice for a correlation.
 _SAMPLE = 200_000
@@ -90,6 +94,33 @@ def check_phase(values: Array, magnitude: Array, echo_times_s: Sequence[float]) 
             raise InputError(f"gre_phase of {name}", f"an image that resembles the magnitude (correlation "
                              f"{likeness:.2f}, no value below 0)", "wrapped phase",
                              "The magnitude seems to have been given as phase; name the phase images.")  # fmt: skip
+
+
+def doubt_phase_differences(
+    magnitude: Array, phase: Array, echo_times_s: Sequence[float], voxel_size_mm: Sequence[float]
+) -> tuple[str, ...]:
+    """Doubt images called phase that show one pattern that does not grow with the echo time.
+
+    Parameters
+    ----------
+    magnitude, phase : ndarray, shape (I, J, K, E)
+        a.u. and rad, of combined coils.
+    echo_times_s : sequence of float
+        E times, s.
+    voxel_size_mm : sequence of float
+        Along i, j, k, mm.
+
+    Returns
+    -------
+    tuple of str
+        One warning, or none.
+    """
+    exponent = growth_exponent(magnitude, phase, echo_times_s, voxel_size_mm)
+    if exponent is None or exponent >= _GROWS:
+        return ()
+    return (f"The pattern of the phase does not grow with the echo time (as its power {exponent:.1f}; phase has 1): "
+            "these seem to be phase differences between echoes. Give the phase of each echo as the scanner measured "
+            "it.",)  # fmt: skip
 
 
 def _echoes(values: Array, echo_times_s: Sequence[float]) -> Iterator[tuple[str, Array]]:

@@ -11,6 +11,7 @@ from ..artifacts import Acquisition, Array, Grid, ScanParameters
 from ..errors import InputError
 from ..progress import Reporter
 from ..quantities import GAMMA_HZ_PER_T
+from .checks import doubt_phase_differences
 from .groups import COMBINED, Group, check_one_field_strength, check_one_frame_of_reference
 from .polarity import Alternation, sign_rule, undo_alternations
 from .record import record
@@ -98,6 +99,7 @@ def read_gradient_echo(group: Group, options: LoadOptions, combine: Combine, rep
             *signal.phase.warnings,
             *slice_notes,
             *sign.warnings,
+            *doubt_phase_differences(magnitude, phase, times, signal.grid.voxel_size_mm),
         ),
         source=source,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..artifacts import Array, Grid
 from ..errors import InputError
+from ..files import check_voxel_size
 from ..progress import Reporter
 from .roles import Component, Role
 from .stack import Stack
@@ -171,7 +172,7 @@ def check_one_frame_of_reference(group: Group) -> None:
 
 
 def check_echoes(stacks: Sequence[Stack], what: str) -> None:
-    """Refuse repeated echo times, echoes of different size and broken geometry.
+    """Refuse repeated echo times, echoes of different size, broken geometry and voxels that no head has.
 
     Raises
     ------
@@ -184,11 +185,14 @@ def check_echoes(stacks: Sequence[Stack], what: str) -> None:
         raise InputError(what, f"{counts[repeated[0]]} volumes for the echo time {repeated[0][0] * 1e3:.4g} ms",
                          "one for each echo time",
                          "Give one scan only, and one version of each image.")  # fmt: skip
-    shapes = {stack.grid().shape for stack in stacks}
+    grids = [stack.grid() for stack in stacks]
+    shapes = {grid.shape for grid in grids}
     if len(shapes) > 1:
         sizes = ", ".join("×".join(map(str, shape)) for shape in sorted(shapes))
         raise InputError(what, f"echoes of different size: {sizes}", "the same size for every echo",
                          "Slices are missing, or echoes of different scans are mixed.")  # fmt: skip
+    for grid in grids:
+        check_voxel_size(grid, what)
 
 
 def read_echoes(stacks: Sequence[Stack], report: Reporter, out: Array | None = None) -> tuple[Array, Grid]:

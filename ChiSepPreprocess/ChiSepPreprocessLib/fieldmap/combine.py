@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
+from ..options import check_choice
 from ..quantities import TWO_PI
+from ..threads import in_slabs
 from ..unwrap.echoes import check_echoes
-from ..unwrap.slabs import in_slabs
 
 Weighting = Literal["wu2012", "magnitude"]
 
@@ -39,8 +40,7 @@ class CombineOptions:
     t2star_s: float = 0.040
 
     def __post_init__(self) -> None:
-        if self.weighting not in get_args(Weighting):
-            raise InputError("echo weighting", self.weighting, f"one of {', '.join(get_args(Weighting))}")
+        check_choice("echo weighting", self.weighting, Weighting)
         if not self.t2star_s > 0:
             raise InputError("T2* of the echo weighting", f"{self.t2star_s} s", "a positive time")
 

@@ -15,9 +15,9 @@ from ..artifacts import Array
 from ..errors import InputError
 from ..progress import Reporter
 from ..quantities import TWO_PI
+from ..threads import in_slabs
 from ..unwrap.echoes import check_echoes, wrap
 from ..unwrap.romeo import RomeoOptions, unwrap
-from ..unwrap.slabs import in_slabs
 from .combine import tiny_power
 
 #: An echo further than this from a whole number of spacings tells the number of turns.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
+from ..options import check_choice
 from ..progress import Reporter
 from ..unwrap.methods import UnwrapOptions, unwrap_echoes
 from .combine import CombineOptions, FieldFit, combine_echoes
@@ -45,8 +46,7 @@ class FieldOptions:
     complex_fit: ComplexFitOptions = field(default_factory=ComplexFitOptions)
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(FieldMethod):
-            raise InputError("field method", self.method, f"one of {', '.join(get_args(FieldMethod))}")
+        check_choice("field method", self.method, FieldMethod)
         if not self.offset_sigma_mm >= 0:
             raise InputError("smoothing of the phase offset", f"{self.offset_sigma_mm} mm", "0 mm or more")
 

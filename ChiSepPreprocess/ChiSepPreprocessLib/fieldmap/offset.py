@@ -14,8 +14,8 @@ import numpy as np
 from ..artifacts import Array
 from ..box import bounding_box
 from ..coils.smoothing import smooth_phase
+from ..threads import in_slabs
 from ..unwrap.echoes import check_echoes
-from ..unwrap.slabs import in_slabs
 
 #: Intercepts farther from 0 than this many standard deviations count less and less: flow, and voxels beside air.
 _FAR = 3.0

@@ -9,7 +9,7 @@ from ..errors import InputError
 from .morphology import Mask
 
 #: Plausible volume of an adult brain mask, ml.
-_VOLUME_ML = (800.0, 2200.0)
+BRAIN_VOLUME_ML = (800.0, 2200.0)
 #: A mask of more of the image than this is not a brain.
 _WHOLE_IMAGE = 0.98
 #: A mask of more air than this is larger than the head, or misplaced.
@@ -54,7 +54,7 @@ def check_mask(mask: Mask, magnitude: Array, voxel_volume_mm3: float) -> tuple[s
     if air > _MOST_AIR:
         raise InputError("brain mask", f"{air:.0%} of its voxels without signal", "voxels with signal", _HINT)
     volume_ml = np.count_nonzero(mask) * voxel_volume_mm3 / 1e3
-    least, most = _VOLUME_ML
+    least, most = BRAIN_VOLUME_ML
     if least <= volume_ml <= most:
         return ()
     return (f"The brain mask holds {volume_ml:.0f} ml; an adult brain has {least:.0f} to {most:.0f} ml. Check it.",)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
+from ..options import check_choice
 from ..progress import Reporter
 from .bet import BetOptions, brain_mask
 from .morphology import Mask, erode_mm, fill_holes
 from .quality import QualityOptions, quality_mask, reliable_part
+
+#: Longer than any way out of a head.
+_LONGEST_MM = 100.0
 
 MaskMethod = Literal["bet", "phase-quality", "bet+phase-quality"]
 
@@ -48,11 +52,15 @@ class MaskOptions:
     surroundings_mm: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(MaskMethod):
-            raise InputError("mask method", self.method, f"one of {', '.join(get_args(MaskMethod))}")
-        if not (self.erosion_mm >= 0 and self.surroundings_mm >= 0):
+        check_choice("mask method", self.method, MaskMethod)
+        if not (0 <= self.erosion_mm <= _LONGEST_MM and 0 <= self.surroundings_mm <= _LONGEST_MM):
             got = f"{self.erosion_mm} mm and {self.surroundings_mm} mm"
-            raise InputError("mask erosion and surroundings", got, "lengths ≥ 0 mm")
+            raise InputError("mask erosion and surroundings", got, f"lengths from 0 to {_LONGEST_MM:g} mm")
+
+
+def combined_magnitude(magnitude: Array) -> Array:
+    """Root of the sum of squares over echoes, (I, J, K, E) → (I, J, K), float32."""
+    return np.sqrt(np.einsum("ijke,ijke->ijk", magnitude, magnitude)).astype(np.float32, copy=False)
 
 
 def make_brain_mask(
@@ -96,7 +104,7 @@ def make_brain_mask(
         mask = quality_mask(phase, magnitude, echo_times_s, voxel_size_mm, options.quality)
         return refine(mask, voxel_size_mm, options)
     if combined is None:
-        combined = np.sqrt(np.einsum("ijke,ijke->ijk", magnitude, magnitude))
+        combined = combined_magnitude(magnitude)
     mask = brain_mask(combined, voxel_size_mm, options.bet, report.span(0.0, 0.7), superior_axis_ijk=superior_axis_ijk)
     report("brain mask", 0.7)
     if options.method == "bet+phase-quality":

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..box import bounding_box
+from ..distance import distance_mm
 from ..errors import InputError
 
 Mask = NDArray[np.bool_]
@@ -38,8 +39,7 @@ def erode_mm(mask: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> Ma
     kept = np.zeros_like(mask)
     if mask.any():
         box = bounding_box(mask)
-        distance = _distance_mm(np.pad(mask[box], 1), radius_mm, voxel_size_mm)
-        kept[box] = (distance > radius_mm)[1:-1, 1:-1, 1:-1]
+        kept[box] = ~_near_outside(np.pad(mask[box], 1), radius_mm, voxel_size_mm)[1:-1, 1:-1, 1:-1]
     return kept
 
 
@@ -68,7 +68,7 @@ def dilate_mm(mask: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> M
     grown = mask.copy()
     if mask.any():
         box = bounding_box(mask, int(max(radius_mm, 0) // min(voxel_size_mm)) + 1)
-        grown[box] = _distance_mm(~mask[box], radius_mm, voxel_size_mm) <= radius_mm
+        grown[box] = _near_outside(~mask[box], radius_mm, voxel_size_mm)
     return grown
 
 
@@ -117,13 +117,11 @@ def close_mm(mask: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> Ma
     return closed[tuple(slice(n, -n) for n in margin)]
 
 
-def _distance_mm(inside: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> NDArray[np.float64]:
-    from scipy.ndimage import distance_transform_edt
-
+def _near_outside(mask: Mask, radius_mm: float, voxel_size_mm: Sequence[float]) -> Mask:
+    """Voxels with the centre of an outside one within a radius."""
     if not radius_mm >= 0:
         raise InputError("radius", f"{radius_mm} mm", "a length ≥ 0 mm")
-    distance: NDArray[np.float64] = distance_transform_edt(inside, sampling=tuple(voxel_size_mm))
-    return distance
+    return np.isfinite(distance_mm(mask, radius_mm, voxel_size_mm))
 
 
 def largest_component(mask: Mask) -> Mask:

@@ -6,15 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..masking.checks import BRAIN_VOLUME_ML
+from ..steps import FULL_COVERAGE, LARGE_RESIDUAL_RAD, MANY_CLAMPED, MANY_NEGATIVE
+
 if TYPE_CHECKING:
     from .record import QualityRecord
-
-#: Where a step speaks itself; the same numbers as there.
-BRAIN_VOLUME_ML = (800.0, 2200.0)
-LARGE_RESIDUAL_RAD = 0.3
-MANY_CLAMPED = 0.05
-MANY_NEGATIVE = 0.25
-FULL_COVERAGE = 0.98
 
 #: What the advice tells to do, with the option as it stands in the file of ``--options``.
 _DENOISE = 'Denoise the echoes ({"preprocess": {"denoise": {"enabled": true}}})'

@@ -16,7 +16,7 @@ from ..errors import MissingDependencyError
 from ..files import writing
 from ..scene.colors import RATE, color_table
 from ..scene.windows import GREY, preset
-from .limits import LARGE_RESIDUAL_RAD
+from ..steps import LARGE_RESIDUAL_RAD
 from .record import QualityRecord
 from .summary import Row, echo_rows, subtitle, summary_rows
 from .views import Planes

@@ -1,6 +1,7 @@
 """Loops of the decay fits, compiled with numba; import this module inside functions only.
 
-Samples are (N, E) float32, one row for each voxel; sums run in double precision.
+Samples are float32, (N, E) with a row for each voxel, or (I, J·K, E) with a mask beside them. Sums run in double
+precision. Functions that begin with ``first, last`` work on those planes or rows only and write nowhere else.
 """
 
 from __future__ import annotations
@@ -18,38 +19,112 @@ _STEP_PER_S, _CLOSE_PER_S, _ITERATIONS = 40.0, 2e-3, 25
 
 
 @njit(cache=True, nogil=True)
-def arlo(samples: Array, weights: Array, rate: Array) -> None:
-    """R2* = Σ Z·d / Σ Z·S over triples; ``weights`` (E − 2, 3) integrate the parabola through each."""
-    for v in range(samples.shape[0]):
-        above = below = 0.0
-        for n in range(samples.shape[1] - 2):
-            drop = samples[v, n] - samples[v, n + 2]
-            instrument = (weights[n, 0] + weights[n, 2]) * samples[v, n] + weights[n, 1] * samples[v, n + 1]
-            above += instrument * drop
-            below += instrument * (instrument - weights[n, 2] * drop)
-        rate[v] = above / below if below > 0.0 else np.nan
+def _is_finite(samples: Array, i: int, v: int) -> bool:
+    """Whether no echo is NaN or infinite: then neither is the sum in double precision."""
+    total = 0.0
+    for e in range(samples.shape[2]):
+        total += samples[i, v, e]
+    return np.isfinite(total)
 
 
 @njit(cache=True, nogil=True)
-def log_linear(samples: Array, times: Array, rate: Array) -> None:
+def gather(first: int, last: int, volume: Array, inside: Array, starts: Array, samples: Array, unusable: Array) -> None:
+    """Copy the samples of the masked voxels of planes, and count those that are not finite."""
+    for i in range(first, last):
+        n = starts[i]
+        for v in range(inside.shape[1]):
+            if inside[i, v]:
+                unusable[i] += not _is_finite(volume, i, v)
+                for e in range(volume.shape[2]):
+                    samples[n, e] = volume[i, v, e]
+                n += 1
+
+
+@njit(cache=True, nogil=True)
+def _clamped(above: float, below: float, highest: float, counts: Array, i: int) -> float:
+    """The quotient within 0 to ``highest``; counted where it is not, or where there is none."""
+    rate = above / below if below > 0.0 else np.nan
+    if rate >= 0.0 and rate <= highest:
+        return rate
+    counts[i, 0] += 1
+    return highest if rate > highest else 0.0
+
+
+@njit(cache=True, nogil=True)
+def arlo(
+    first: int, last: int, samples: Array, inside: Array, weights: Array, highest: float, rate: Array, counts: Array
+) -> None:
+    """R2* = Σ Z·d / Σ Z·S over triples; ``weights`` (E − 2, 3) integrate the parabola through each."""
+    for i in range(first, last):
+        for v in range(inside.shape[1]):
+            if not inside[i, v]:
+                continue
+            above = below = 0.0
+            for n in range(weights.shape[0]):
+                drop = samples[i, v, n] - samples[i, v, n + 2]
+                instrument = (weights[n, 0] + weights[n, 2]) * samples[i, v, n] + weights[n, 1] * samples[i, v, n + 1]
+                above += instrument * drop
+                below += instrument * (instrument - weights[n, 2] * drop)
+            rate[i, v] = _clamped(above, below, highest, counts, i)
+            counts[i, 1] += not _is_finite(samples, i, v)
+
+
+@njit(cache=True, nogil=True)
+def log_linear(
+    first: int, last: int, samples: Array, inside: Array, times: Array, highest: float, rate: Array, counts: Array
+) -> None:
     """Weighted line through the logarithms; the times are centred first, which keeps digits."""
-    echoes = times.size
-    logarithm = np.empty(echoes)
-    for v in range(samples.shape[0]):
-        largest = max(samples[v].max(), np.float32(0.0))
-        total = moment = 0.0
-        for e in range(echoes):
-            size = max(samples[v, e], np.float32(0.0))
-            logarithm[e] = np.log(size / largest) if size > 0.0 else 0.0
-            total += size * size
-            moment += size * size * times[e]
-        above = below = 0.0
-        for e in range(echoes):
-            size = max(samples[v, e], np.float32(0.0))
-            centred = times[e] - moment / total if total > 0.0 else 0.0
-            above -= size * size * centred * logarithm[e]
-            below += size * size * centred * centred
-        rate[v] = above / below if below > 0.0 else np.nan
+    power, logarithm = np.empty(times.size), np.empty(times.size)
+    for i in range(first, last):
+        for v in range(inside.shape[1]):
+            if not inside[i, v]:
+                continue
+            total = moment = 0.0
+            for e in range(times.size):
+                size = max(float(samples[i, v, e]), 0.0)
+                power[e] = size * size
+                logarithm[e] = np.log(size) if size > 0.0 else 0.0
+                total += power[e]
+                moment += power[e] * times[e]
+            above = below = 0.0
+            centre = moment / total if total > 0.0 else 0.0
+            for e in range(times.size):
+                centred = times[e] - centre
+                above -= power[e] * centred * logarithm[e]
+                below += power[e] * centred * centred
+            rate[i, v] = _clamped(above, below, highest, counts, i)
+            counts[i, 1] += not _is_finite(samples, i, v)
+
+
+@njit(cache=True, nogil=True)
+def _slope(steps: tuple[float, float, float, float], joined: tuple[bool, bool, bool, bool]) -> float:
+    """Slope at the middle of five voxels in a row, from the four steps between those that are joined."""
+    if joined[1] and joined[2]:
+        return 0.5 * (steps[1] + steps[2])
+    if joined[1]:
+        return 1.5 * steps[1] - 0.5 * steps[0] if joined[0] else steps[1]
+    if joined[2]:
+        return 1.5 * steps[2] - 0.5 * steps[3] if joined[3] else steps[2]
+    return 0.0
+
+
+@njit(cache=True, nogil=True)
+def field_spread(
+    first: int, last: int, field: Array, inside: Array, strides: tuple[int, int, int], starts: Array, spread_hz: Array
+) -> None:
+    """Slopes (N, 3) at the masked voxels of planes; the volumes are flat and have a rim of two voxels outside."""
+    for i in range(first, last):
+        n = starts[i]
+        for v in range(i * strides[0], (i + 1) * strides[0]):
+            if not inside[v]:
+                continue
+            for axis in range(3):
+                a, b, c, d = v - 2 * strides[axis], v - strides[axis], v + strides[axis], v + 2 * strides[axis]
+                # Scalars: to hand over the arrays takes longer than the sums do.
+                steps = (field[b] - field[a], field[v] - field[b], field[c] - field[v], field[d] - field[c])
+                joined = (inside[a], inside[b], inside[c], inside[d])
+                spread_hz[n, axis] = _slope(steps, joined)
+            n += 1
 
 
 @njit(cache=True, nogil=True)
@@ -57,18 +132,16 @@ def _sinc(angle: float) -> float:
     """sin(x)/x, by its series where that is as good."""
     if angle < _SERIES_BELOW:
         y = angle * angle
-        return 1.0 - y / 6.0 * (1.0 - y / 20.0 * (1.0 - y / 42.0 * (1.0 - y / 72.0)))
+        return 1.0 - y * (1 / 6) * (1.0 - y * (1 / 20) * (1.0 - y * (1 / 42) * (1.0 - y * (1 / 72))))
     return np.sin(angle) / angle
 
 
 @njit(cache=True, nogil=True)
-def _dephasing(spread_hz: Array, times: Array, factor: Array) -> None:
+def _dephasing(spread_hz: Array, v: int, times: Array, factor: Array) -> None:
     """F(t) = Π |sinc(Δf t)| with Δf the field's difference across the voxel along each axis."""
+    x, y, z = np.pi * abs(spread_hz[v, 0]), np.pi * abs(spread_hz[v, 1]), np.pi * abs(spread_hz[v, 2])
     for e in range(times.size):
-        angle = np.pi * times[e]
-        factor[e] = abs(
-            _sinc(angle * abs(spread_hz[0])) * _sinc(angle * abs(spread_hz[1])) * _sinc(angle * abs(spread_hz[2]))
-        )
+        factor[e] = abs(_sinc(times[e] * x) * _sinc(times[e] * y) * _sinc(times[e] * z))
 
 
 @njit(cache=True, nogil=True)
@@ -101,9 +174,9 @@ def _start(sample: Array, times: Array, factor: Array, doubt: Array, variance: f
     for e in range(times.size):
         if sample[e] <= 0.0 or factor[e] <= _LOWEST_FACTOR:
             continue
-        size = float(sample[e])
-        weight = size * size / (variance + (doubt[e] / factor[e] * size) ** 2)
-        logarithm = np.log(size / factor[e])
+        undone = sample[e] / factor[e]
+        weight = sample[e] * sample[e] / (variance + (doubt[e] * undone) ** 2)
+        logarithm = np.log(undone)
         total += weight
         first += weight * times[e]
         second += weight * times[e] * times[e]
@@ -123,22 +196,24 @@ def _normal_equations(
 ) -> tuple[float, float, float, float, float, float, float, float]:  # fmt: skip
     """Matrix (aa, ab, bb) of amplitude and rate, right sides of the residual (g) and of the doubt (u), Σ w r²."""
     aa = ab = bb = ga = gb = ua = ub = squares = 0.0
+    per_variance = 1.0 / variance
     for e in range(times.size):
         decay = np.exp(-rate * times[e])
         unit = factor[e] * decay
         expected = amplitude * unit
-        measured = float(sample[e])
+        measured = sample[e]
         if rician:
-            measured *= bessel_ratio(measured * expected / variance)
+            measured *= bessel_ratio(measured * expected * per_variance)
         slope, left, unsure = -expected * times[e], measured - expected, doubt[e] * amplitude * decay
-        weight = 1.0 / (1.0 + unsure * unsure / variance)
-        aa += weight * unit * unit
-        ab += weight * unit * slope
-        bb += weight * slope * slope
-        ga += weight * unit * left
-        gb += weight * slope * left
-        ua += weight * unit * unsure
-        ub += weight * slope * unsure
+        weight = 1.0 / (1.0 + unsure * unsure * per_variance)
+        weighted_unit, weighted_slope = weight * unit, weight * slope
+        aa += weighted_unit * unit
+        ab += weighted_unit * slope
+        bb += weighted_slope * slope
+        ga += weighted_unit * left
+        gb += weighted_slope * left
+        ua += weighted_unit * unsure
+        ub += weighted_slope * unsure
         squares += weight * left * left
     return aa, ab, bb, ga, gb, ua, ub, squares
 
@@ -176,30 +251,29 @@ def _gauss_newton(
 
 @njit(cache=True, nogil=True)
 def nonlinear(
-    samples: Array, spread_hz: Array, times: Array, noise: float, rician: bool, doubt_share: float,
-    highest: float, rate: Array, deviation: Array, misfit: Array,
+    first: int, last: int, samples: Array, spread_hz: Array, times: Array, noise: float, rician: bool,
+    doubt_share: float, highest: float, rate: Array, deviation: Array, misfit: Array,
 ) -> None:  # fmt: skip
     """Fit A·F(t)·exp(−R t) to each voxel; ``spread_hz`` with no rows makes F = 1."""
-    factor, doubt = np.ones(times.size), np.zeros(times.size)
-    for v in range(samples.shape[0]):
+    factor, doubt, sample = np.ones(times.size), np.zeros(times.size), np.empty(times.size)
+    for v in range(first, last):
         if spread_hz.shape[0] > 0:
-            _dephasing(spread_hz[v], times, factor)
-            doubt[:] = doubt_share * (1.0 - factor)
-        rate[v], deviation[v], misfit[v] = _gauss_newton(
-            samples[v], times, factor, doubt, noise * noise, rician, highest
-        )
+            _dephasing(spread_hz, v, times, factor)
+        for e in range(times.size):
+            sample[e], doubt[e] = samples[v, e], doubt_share * (1.0 - factor[e])
+        rate[v], deviation[v], misfit[v] = _gauss_newton(sample, times, factor, doubt, noise * noise, rician, highest)
 
 
 @njit(cache=True, nogil=True)
 def smooth_colour(
-    value: Array, data: Array, precision: Array, inside: Array, axis_weights: Array, edge: float,
-    colour: int, start: int, stop: int,
+    first: int, last: int, value: Array, data: Array, precision: Array, inside: Array, axis_weights: Array,
+    edge: float, colour: int,
 ) -> None:  # fmt: skip
     """Gauss-Seidel step of the Huber-regularised map on the voxels of one colour of the chess board.
 
-    The volumes have a rim of one voxel outside the mask.
+    The volumes have a rim of one voxel outside the mask; ``first`` and ``last`` count planes without it.
     """
-    for i in range(start, stop):
+    for i in range(first + 1, last + 1):
         for j in range(1, value.shape[1] - 1):
             for k in range(1 + (i + j + colour) % 2, value.shape[2] - 1, 2):
                 if not inside[i, j, k]:

@@ -1,27 +1,27 @@
 """Mono-exponential decay rates from magnitude images: the two closed-form fits and how they fill a volume.
 
-Both fits take samples ``(N, E)`` and echo times and give ``(N,)`` rates in 1/s, NaN where the
-samples hold no rate.
+Each form gives its compiled loop and what this loop needs of the echo times.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts import Array, check_volume
+from ..artifacts import Array
 from ..errors import InputError
+from ..progress import Reporter
+from ..threads import in_slabs
 
 Floats = NDArray[np.float32]
-RateFit = Callable[[Floats, NDArray[np.float64]], Floats]
+Kernel = Callable[..., None]
+ClosedForm = Callable[[NDArray[np.float64]], tuple[Kernel, Array]]
 
-#: Voxels that one call of a fit takes; the calls run on all cores.
-_CHUNK = 32_768
+#: Of a volume, or this many voxels of a list, that one call of a kernel takes at most.
+PLANES, VOXELS = 8, 32_768
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +39,15 @@ class DecayFit:
     deviation_per_s : ndarray, shape (I, J, K), optional
         Standard deviation of the rate (Cramér-Rao bound, before any smoothing), 1/s; infinite where
         the samples hold no rate, 0 outside the mask.
-    noise_sigma : float, optional
-        Noise in each channel that the fit assumed, in units of the magnitude.
     """
 
     rate_per_s: Array
     clamped_fraction: float
     method: str
     deviation_per_s: Array | None = None
-    noise_sigma: float | None = None
 
 
-def arlo(samples: Floats, echo_times_s: NDArray[np.float64]) -> Floats:
+def arlo(echo_times_s: NDArray[np.float64]) -> tuple[Kernel, Array]:
     """Auto-regression on linear operations (Pei et al., MRM 2015;73:843-850), for any echo spacing.
 
     A decay obeys ∫s dt = T2*·(s(t₀) − s(t₂)) over each triple of neighbouring echoes. With S the integral of
@@ -60,29 +57,25 @@ def arlo(samples: Floats, echo_times_s: NDArray[np.float64]) -> Floats:
 
     Parameters
     ----------
-    samples : ndarray, shape (N, E)
-        Magnitude, E ≥ 3.
     echo_times_s : ndarray, shape (E,)
-        s, strictly increasing.
+        s, strictly increasing, E ≥ 3.
 
     Returns
     -------
-    ndarray, shape (N,)
-        Rates in 1/s, not clamped.
+    kernel : callable
+        Compiled loop over voxels.
+    weights : ndarray, shape (E − 2, 3)
+        Of the echoes in the integral over each triple, s.
     """
-    first, second = np.diff(echo_times_s)[:-1], np.diff(echo_times_s)[1:]
-    span = first + second
-    weights = np.array(
-        [span * (2 - second / first) / 6, span**3 / (6 * first * second), span * (2 - first / second) / 6]
-    )
     from . import _decay_kernels as kernels
 
-    rate = np.empty(len(samples), dtype=np.float32)
-    kernels.arlo(samples, np.ascontiguousarray(weights.T), rate)
-    return rate
+    first, second = np.diff(echo_times_s)[:-1], np.diff(echo_times_s)[1:]
+    span = first + second
+    weights = (span * (2 - second / first) / 6, span**3 / (6 * first * second), span * (2 - first / second) / 6)
+    return kernels.arlo, np.stack(weights, axis=1)
 
 
-def log_linear(samples: Floats, echo_times_s: NDArray[np.float64]) -> Floats:
+def log_linear(echo_times_s: NDArray[np.float64]) -> tuple[Kernel, Array]:
     """Straight line through the logarithm of the signal, weighted by the signal squared.
 
     The variance of ln s is σ²/s², so these weights make it the best linear fit. Two echoes
@@ -90,50 +83,42 @@ def log_linear(samples: Floats, echo_times_s: NDArray[np.float64]) -> Floats:
 
     Parameters
     ----------
-    samples : ndarray, shape (N, E)
-        Magnitude, E ≥ 2.
     echo_times_s : ndarray, shape (E,)
-        s.
+        s, E ≥ 2.
 
     Returns
     -------
-    ndarray, shape (N,)
-        Rates in 1/s, not clamped.
+    kernel : callable
+        Compiled loop over voxels.
+    echo_times_s : ndarray, shape (E,)
+        s.
     """
     from . import _decay_kernels as kernels
 
-    rate = np.empty(len(samples), dtype=np.float32)
-    kernels.log_linear(samples, echo_times_s, rate)
-    return rate
+    return kernels.log_linear, echo_times_s
 
 
 def fit_volume(
-    magnitude: Array, echo_times_s: Sequence[float], mask: Array, fit: RateFit, maximum_per_s: float, method: str
-) -> DecayFit:
-    """Fit every masked voxel, on all cores, and clamp to [0, maximum].
+    magnitude: Array, echo_times_s: Sequence[float], mask: Array, fit: ClosedForm, maximum_per_s: float, method: str,
+    report: Reporter | None = None,
+) -> DecayFit:  # fmt: skip
+    """Fit every masked voxel by a closed form, on all cores, and clamp to [0, maximum].
 
     Raises
     ------
     InputError
         If shapes disagree, times do not increase, values are not finite or the mask is empty.
+    CancelledError
+        If the caller asked to stop.
     """
-    times = check_decay(magnitude, echo_times_s, mask, maximum_per_s)
-    samples = masked_samples(magnitude, mask)
-    raw = np.empty(len(samples), dtype=np.float32)
-
-    def fit_chunk(part: slice) -> None:
-        raw[part] = fit(samples[part], times)
-
-    for_each_chunk(fit_chunk, len(samples))
-    allowed = np.nan_to_num(np.clip(raw, 0, maximum_per_s))
-    return DecayFit(spread(allowed, mask), float(np.mean(allowed != raw)), method)
-
-
-def for_each_chunk(work: Callable[[slice], None], count: int, chunk: int = _CHUNK) -> None:
-    """Call ``work`` with slices that cover ``range(count)``, on all cores; it should release the interpreter."""
-    parts = [slice(start, min(start + chunk, count)) for start in range(0, count, chunk)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(work, parts))
+    kernel, coefficients = fit(check_decay(magnitude, echo_times_s, mask, maximum_per_s))
+    samples, inside = _by_plane(magnitude, mask)
+    rate, counts = np.zeros(inside.shape, np.float32), np.zeros((len(inside), 2), np.int64)
+    in_slabs(kernel, len(inside), samples, inside, coefficients, maximum_per_s, rate, counts,
+             thickness=PLANES, report=report, step="decay")  # fmt: skip
+    clamped, unusable = counts.sum(axis=0)
+    _check_usable(unusable)
+    return DecayFit(rate.reshape(mask.shape), float(clamped / np.count_nonzero(inside)), method)
 
 
 def masked_samples(magnitude: Array, mask: Array) -> Floats:
@@ -144,12 +129,35 @@ def masked_samples(magnitude: Array, mask: Array) -> Floats:
     InputError
         If a value is not finite.
     """
-    samples = np.ascontiguousarray(magnitude[mask], dtype=np.float32)
-    check_volume("magnitude in the mask", samples, samples.shape)
+    from . import _decay_kernels as kernels
+
+    volume, inside = _by_plane(magnitude, mask)
+    starts, unusable = plane_starts(inside), np.zeros(len(inside), np.int64)
+    samples = np.empty((starts[-1], volume.shape[-1]), np.float32)
+    in_slabs(kernels.gather, len(inside), volume, inside, starts, samples, unusable)
+    _check_usable(unusable.sum())
     return samples
 
 
-def spread(values: Array, mask: Array) -> Array:
+def _by_plane(magnitude: Array, mask: Array) -> tuple[Floats, Array]:
+    """Samples (I, J·K, E) and mask (I, J·K); views where the volume lies in C order."""
+    planes = len(mask)
+    volume = np.asarray(magnitude, np.float32).reshape(planes, -1, magnitude.shape[-1])
+    return volume, np.ascontiguousarray(mask).reshape(planes, -1)
+
+
+def plane_starts(mask: Array) -> NDArray[np.int64]:
+    """Index (I + 1,) of the first masked voxel of each plane among all of them, and their number."""
+    return np.concatenate([[0], np.cumsum(np.count_nonzero(mask.reshape(len(mask), -1), axis=1))]).astype(np.int64)
+
+
+def _check_usable(unusable: int) -> None:
+    if unusable:
+        raise InputError("magnitude in the mask", f"{unusable} voxels that are NaN or infinite",
+                         "finite values everywhere", "Replace them, for example by 0.")  # fmt: skip
+
+
+def spread(values: Array, mask: Array) -> Floats:
     """Volume with ``values`` in the mask and 0 outside."""
     volume = np.zeros(mask.shape, dtype=np.float32)
     volume[mask] = values

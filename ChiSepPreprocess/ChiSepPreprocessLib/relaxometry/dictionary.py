@@ -7,17 +7,17 @@ an R2 and an amplitude of its own; that keeps the noise of B1 out of R2.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts import Array
+from ..box import Box, bounding_box
 from ..progress import Reporter
+from ..threads import in_slabs
+from .decay import VOXELS
 from .epg import WHOLE_SLICE, Doubles, SubSlice, echo_amplitudes
 
 Floats = NDArray[np.float32]
@@ -28,7 +28,6 @@ _LOWEST_B1, _HIGHEST_B1 = 0.5, 1.2
 _B1_STEP = 0.01
 #: The misfit of many voxels together is interpolated between fewer atoms: B1 to 0.002, R2 to 0.1 %.
 _POOLED_B1_STRIDE, _POOLED_RATE_STRIDE = 4, 3
-_CHUNK = 65_536
 #: Decays are pooled in blocks of this share of the smoothing's standard deviation.
 _BLOCK_SHARE = 0.5
 
@@ -132,7 +131,7 @@ def _unambiguous(signals: Doubles) -> int:
     return count if falls.all() else max(int(np.argmin(falls)) + 1, 3)
 
 
-def match_rates(samples: Floats, dictionary: Dictionary, b1: Array, report: Reporter) -> tuple[Floats, Floats]:
+def match_rates(samples: Floats, dictionary: Dictionary, b1: Array, report: Reporter) -> Floats:
     """R2 of each decay at its known B1.
 
     Parameters
@@ -148,24 +147,17 @@ def match_rates(samples: Floats, dictionary: Dictionary, b1: Array, report: Repo
 
     Returns
     -------
-    rates_per_s : ndarray, shape (N,)
-        1/s; 0 and infinity beyond the dictionary's ends, NaN without signal.
-    residual : ndarray, shape (N,)
-        Norm of what the dictionary does not explain, over the norm of the signal.
+    ndarray, shape (N,)
+        R2 in 1/s; 0 and infinity beyond the dictionary's ends, NaN without signal.
     """
     from ._matching_kernels import match
 
-    overlap = dictionary.overlap
     step = dictionary.b1[1] - dictionary.b1[0]
     places = np.clip((b1 - dictionary.b1[0]) / step, 0, dictionary.b1.size - 1).astype(np.float64)
     index = np.empty(len(samples))
-    residual = np.empty(len(samples), dtype=np.float32)
-
-    def work(part: slice) -> None:
-        match(samples[part], dictionary.atoms, overlap, places[part], index[part], residual[part])
-
-    _in_threads(work, _chunks(len(samples)), report)
-    return dictionary.rate_at(index).astype(np.float32), residual
+    in_slabs(match, len(samples), samples, dictionary.atoms, dictionary.overlap, places, index,
+             thickness=VOXELS, report=report, step="r2")  # fmt: skip
+    return dictionary.rate_at(index).astype(np.float32)
 
 
 def fit_b1(samples: Floats, dictionary: Dictionary, report: Reporter) -> Doubles:
@@ -175,12 +167,12 @@ def fit_b1(samples: Floats, dictionary: Dictionary, report: Reporter) -> Doubles
     found = np.empty(len(samples))
     overlap = dictionary.overlap
 
-    def work(part: slice) -> None:
-        misfit = np.zeros((part.stop - part.start, dictionary.b1.size))
-        add_misfit(samples[part], dictionary.atoms, overlap, np.arange(len(misfit)), misfit)
-        found[part] = _lowest(misfit, dictionary.b1)
+    def work(first: int, last: int) -> None:
+        misfit = np.zeros((last - first, dictionary.b1.size))
+        add_misfit(0, last - first, samples[first:last], dictionary.atoms, overlap, np.arange(len(misfit)), misfit)
+        found[first:last] = _lowest(misfit, dictionary.b1)
 
-    _in_threads(work, _chunks(len(samples)), report)
+    in_slabs(work, len(samples), thickness=VOXELS, report=report, step="r2")
     return found
 
 
@@ -218,35 +210,55 @@ def fit_smooth_b1(
 
     voxels_per_block = [max(int(_BLOCK_SHARE * smoothing_mm / size), 1) for size in voxel_size_mm]
     coarse = dictionary.thinned(_POOLED_B1_STRIDE, _POOLED_RATE_STRIDE)
-    misfit = _block_misfit(samples, mask, voxels_per_block, coarse, report)
     sigma = [smoothing_mm / (n * size) for n, size in zip(voxels_per_block, voxel_size_mm, strict=True)]
-    pooled = ndimage.gaussian_filter(misfit, (*sigma, 0), mode="constant")
-    blocks = _lowest(pooled, coarse.b1)
-    places = [(axis + 0.5) / n - 0.5 for axis, n in zip(np.nonzero(mask), voxels_per_block, strict=True)]
-    return np.asarray(ndimage.map_coordinates(blocks, places, order=1, mode="nearest"))
+    inside = mask[_whole_blocks(mask, voxels_per_block)]
+    index = np.nonzero(inside)
+    shape = [-(-n // size) for n, size in zip(inside.shape, voxels_per_block, strict=True)]
+    blocks = [axis // size for axis, size in zip(index, voxels_per_block, strict=True)]
+    misfit = _block_misfit(samples, blocks, shape, coarse, report)
+    pooled, b1_of_blocks, b1 = np.empty_like(misfit), np.empty(shape), np.empty(len(samples))
+
+    def pool(first: int, last: int) -> None:
+        ndimage.gaussian_filter(misfit[..., first:last], (*sigma, 0), output=pooled[..., first:last], mode="constant")
+
+    def minimise(first: int, last: int) -> None:
+        b1_of_blocks[first:last] = _lowest(pooled[first:last], coarse.b1)
+
+    def interpolate(first: int, last: int) -> None:
+        places = [(axis[first:last] + 0.5) / n - 0.5 for axis, n in zip(index, voxels_per_block, strict=True)]
+        ndimage.map_coordinates(b1_of_blocks, places, output=b1[first:last], order=1, mode="nearest")
+
+    in_slabs(pool, coarse.b1.size)
+    in_slabs(minimise, shape[0])
+    in_slabs(interpolate, len(b1), thickness=VOXELS)
+    return b1
+
+
+def _whole_blocks(mask: Mask, voxels_per_block: Sequence[int]) -> Box:
+    """Box around the mask that begins where a block of the volume does, with one block to spare."""
+    i, j, k = (
+        slice(max(span.start // n - 1, 0) * n, span.stop + n)
+        for span, n in zip(bounding_box(mask), voxels_per_block, strict=True)
+    )
+    return i, j, k
 
 
 def _block_misfit(
-    samples: Floats, mask: Mask, voxels_per_block: Sequence[int], dictionary: Dictionary, report: Reporter
+    samples: Floats, blocks: Sequence[Array], shape: Sequence[int], dictionary: Dictionary, report: Reporter
 ) -> Doubles:
-    """Sum of squared misfits in blocks of voxels, shape (blocks, blocks, blocks, B1)."""
+    """Sum of squared misfits of the samples in each block, shape (blocks, blocks, blocks, B1)."""
     from ._matching_kernels import add_misfit
 
-    shape = [-(-n // size) for n, size in zip(mask.shape, voxels_per_block, strict=True)]
-    misfit = np.zeros((shape[0], shape[1] * shape[2], dictionary.b1.size))
-    i, j, k = (axis // size for axis, size in zip(np.nonzero(mask), voxels_per_block, strict=True))
-    rows = j * shape[2] + k
-    starts = np.searchsorted(i, np.arange(shape[0] + 1))
+    misfit = np.zeros((*shape, dictionary.b1.size))
+    rows, sums = np.ravel_multi_index(tuple(blocks), tuple(shape)), misfit.reshape(-1, dictionary.b1.size)
+    starts, overlap = np.searchsorted(blocks[0], np.arange(shape[0] + 1)), dictionary.overlap
 
-    overlap = dictionary.overlap
+    def work(first: int, last: int) -> None:
+        add_misfit(starts[first], starts[last], samples, dictionary.atoms, overlap, rows, sums)
 
-    def work(part: slice) -> None:
-        if part.start < part.stop:
-            add_misfit(samples[part], dictionary.atoms, overlap, rows[part], misfit[i[part.start]])
-
-    # One row of blocks for each call: no two threads add to the same block.
-    _in_threads(work, [slice(int(a), int(b)) for a, b in pairwise(starts)], report)
-    return misfit.reshape(*shape, -1)
+    # Whole planes of blocks for each call: no two threads add to the same block.
+    in_slabs(work, shape[0], thickness=1, report=report, step="r2")
+    return misfit
 
 
 def _lowest(misfit: Doubles, nodes: Doubles) -> Doubles:
@@ -264,18 +276,3 @@ def _lowest(misfit: Doubles, nodes: Doubles) -> Doubles:
     place = np.where(bend > 0, (at[0] + at[1]) / 2 - before / np.where(bend > 0, 2 * bend, 1), at[1])
     inside = np.clip(place, np.minimum(at[0], at[2]), np.maximum(at[0], at[2]))
     return np.asarray(np.arccos(np.sqrt(inside)) * 2 / np.pi * nodes[-1])
-
-
-def _chunks(count: int) -> list[slice]:
-    return [slice(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
-
-
-def _in_threads(work: Callable[[slice], None], parts: Sequence[slice], report: Reporter) -> None:
-    """Run on all processors; a wish to stop takes effect at the next part."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            for done, _ in enumerate(pool.map(work, parts), start=1):
-                report("r2", done / len(parts))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

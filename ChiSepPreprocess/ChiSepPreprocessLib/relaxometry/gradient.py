@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..artifacts import Array
-from .decay import Floats
+from ..box import bounding_box
+from ..threads import in_slabs
+from .decay import PLANES, Floats, plane_starts
 
 
 def field_spread_hz(field_hz: Array, mask: Array) -> Floats:
@@ -32,27 +34,12 @@ def field_spread_hz(field_hz: Array, mask: Array) -> Floats:
     ndarray of float32, shape (N, 3)
         Hz, a row for each masked voxel in C order.
     """
-    columns = []
-    for axis in range(3):
-        inside = np.moveaxis(mask, axis, 0)
-        slope = _slope(np.moveaxis(field_hz, axis, 0), inside)
-        columns.append(np.moveaxis(slope, 0, axis)[mask])
-    return np.stack(columns, axis=1)
+    from ._decay_kernels import field_spread
 
-
-def _slope(field_hz: Array, inside: Array) -> Floats:
-    """Difference for each voxel along the first axis."""
-    joined = inside[1:] & inside[:-1]
-    step = np.where(joined, field_hz[1:] - field_hz[:-1], 0).astype(np.float32)
-    ahead, behind = _padded(step, 0, 1), _padded(step, 1, 0)
-    has_ahead, has_behind = _padded(joined, 0, 1), _padded(joined, 1, 0)
-    slope = (ahead + behind) / np.maximum(has_ahead.astype(np.float32) + has_behind, 1)
-    at_start = ~has_behind[:-1] & has_ahead[:-1] & has_ahead[1:]
-    at_end = ~has_ahead[1:] & has_behind[1:] & has_behind[:-1]
-    slope[:-1] += np.where(at_start, (ahead[:-1] - ahead[1:]) / 2, 0)
-    slope[1:] += np.where(at_end, (behind[1:] - behind[:-1]) / 2, 0)
-    return np.asarray(slope, dtype=np.float32)
-
-
-def _padded(values: Array, before: int, after: int) -> Array:
-    return np.pad(values, ((before, after), (0, 0), (0, 0)))
+    box = bounding_box(mask)
+    inside, field = np.pad(mask[box], 2), np.pad(np.asarray(field_hz[box], np.float32), 2)
+    starts = plane_starts(inside)
+    spread_hz = np.empty((starts[-1], 3), np.float32)
+    strides = (inside.shape[1] * inside.shape[2], inside.shape[2], 1)
+    in_slabs(field_spread, len(inside), field.ravel(), inside.ravel(), strides, starts, spread_hz, thickness=PLANES)
+    return spread_hz

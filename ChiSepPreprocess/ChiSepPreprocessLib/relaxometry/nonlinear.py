@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .decay import Floats, for_each_chunk
+from ..progress import Reporter
+from ..threads import in_slabs
+from .decay import VOXELS, Floats
 
 #: Voxels from which the noise is estimated; their share of F lost at the last echo is at most this.
 _NOISE_VOXELS, _CALM = 100_000, 0.02
@@ -43,6 +45,7 @@ def fit_decay(
     *,
     rician: bool = True,
     highest_per_s: float = 1000.0,
+    report: Reporter | None = None,
 ) -> NonlinearFit:
     """Fit amplitude and rate of every voxel by Gauss-Newton steps from the log-linear fit.
 
@@ -64,26 +67,26 @@ def fit_decay(
         of the noise floor; else least squares.
     highest_per_s : float
         Rates stay within ± this, 1/s.
+    report : Reporter, optional
+        For progress and cancelling.
 
     Returns
     -------
     NonlinearFit
         Rates are not clamped to ≥ 0.
-    """
-    from . import _decay_kernels as kernels
 
-    count = len(samples)
+    Raises
+    ------
+    CancelledError
+        If the caller asked to stop.
+    """
+    from ._decay_kernels import nonlinear
+
     spread = np.empty((0, 3), dtype=np.float32) if spread_hz is None else spread_hz
     noise = max(noise_sigma, _LEAST_NOISE * float(np.abs(samples).mean()), float(np.finfo(np.float32).tiny))
-    rate, deviation, misfit = (np.empty(count, dtype=np.float32) for _ in range(3))
-
-    def fit(part: slice) -> None:
-        kernels.nonlinear(
-            samples[part], spread[part], echo_times_s, noise, rician, _DOUBT,
-            highest_per_s, rate[part], deviation[part], misfit[part],
-        )  # fmt: skip
-
-    for_each_chunk(fit, count)
+    rate, deviation, misfit = (np.empty(len(samples), dtype=np.float32) for _ in range(3))
+    in_slabs(nonlinear, len(samples), samples, spread, echo_times_s, noise, rician, _DOUBT, highest_per_s,
+             rate, deviation, misfit, thickness=VOXELS, report=report, step="decay")  # fmt: skip
     return NonlinearFit(rate, deviation, misfit)
 
 

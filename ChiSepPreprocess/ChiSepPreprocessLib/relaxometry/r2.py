@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..artifacts import Array, check_volume
 from ..errors import InputError
 from ..progress import Reporter
-from .decay import DecayFit, fit_volume, log_linear
+from .decay import DecayFit, check_decay, fit_volume, log_linear, masked_samples, spread
 from .dictionary import Dictionary, Floats, Mask, Train, fit_b1, fit_smooth_b1, match_rates
 from .epg import SliceProfile, SubSlice, slice_profile
 
@@ -96,15 +96,12 @@ class R2Fit(DecayFit):
     b1 : ndarray, shape (I, J, K), optional
         Actual over nominal angle that was fitted or given; 0 outside the mask. Without a slice profile it is at
         most 180° over the nominal angle: beyond, echoes repeat themselves.
-    residual : ndarray, shape (I, J, K), optional
-        Norm of what the decay does not explain, over the norm of the signal.
     warnings : tuple of str
         What the user should know.
     """
 
     statement: str
     b1: Array | None = None
-    residual: Array | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -160,8 +157,10 @@ def r2(
     times = np.asarray(echo_times_s, dtype=np.float64)
     plan = _plan(times, options, is_turbo=is_turbo, b1_given=b1 is not None)
     if plan.train is None:
-        return _mono_exponential(se_magnitude, times, mask, options, plan)
-    _check(se_magnitude, times, mask, b1)
+        return _mono_exponential(se_magnitude, times, mask, options, plan, report)
+    check_decay(se_magnitude, times.tolist(), mask, options.maximum_per_s)
+    if b1 is not None:
+        _check_b1(b1, mask)
     return _modelled(se_magnitude, mask, options, plan, plan.train, voxel_size_mm, b1, report or Reporter())
 
 
@@ -235,12 +234,7 @@ def _train(times: NDArray[np.float64], spacing_s: float, options: R2Options) -> 
     )  # fmt: skip
 
 
-def _check(se_magnitude: Array, times: NDArray[np.float64], mask: Mask, b1: Array | None) -> None:
-    check_volume("magnitude", se_magnitude, (*mask.shape, times.size))
-    if mask.dtype != np.bool_ or not mask.any():
-        raise InputError("mask", f"dtype {mask.dtype}, {np.count_nonzero(mask)} voxels", "bool with voxels inside")
-    if b1 is None:
-        return
+def _check_b1(b1: Array, mask: Mask) -> None:
     check_volume("B1 map", b1, mask.shape)
     lowest, highest = float(b1[mask].min()), float(b1[mask].max())
     if lowest < _PLAUSIBLE_B1[0] or highest > _PLAUSIBLE_B1[1]:
@@ -250,12 +244,14 @@ def _check(se_magnitude: Array, times: NDArray[np.float64], mask: Mask, b1: Arra
 
 
 def _mono_exponential(
-    se_magnitude: Array, times: NDArray[np.float64], mask: Mask, options: R2Options, plan: _Plan
-) -> R2Fit:
+    se_magnitude: Array, times: NDArray[np.float64], mask: Mask, options: R2Options, plan: _Plan,
+    report: Reporter | None,
+) -> R2Fit:  # fmt: skip
     first = 1 if options.skip_first_echo else 0
     fit = fit_volume(
-        se_magnitude[..., first:], times[first:].tolist(), mask, log_linear, options.maximum_per_s, plan.method
-    )
+        se_magnitude[..., first:], times[first:].tolist(), mask, log_linear, options.maximum_per_s, plan.method,
+        report,
+    )  # fmt: skip
     return R2Fit(
         rate_per_s=fit.rate_per_s, clamped_fraction=fit.clamped_fraction, method=plan.method,
         statement=plan.statement, warnings=plan.warnings,
@@ -266,7 +262,7 @@ def _modelled(
     se_magnitude: Array, mask: Mask, options: R2Options, plan: _Plan, train: Train,
     voxel_size_mm: Sequence[float] | None, b1: Array | None, report: Reporter,
 ) -> R2Fit:  # fmt: skip
-    samples = np.ascontiguousarray(se_magnitude[mask], dtype=np.float32)
+    samples = masked_samples(se_magnitude, mask)
     if b1 is None and plan.method == "epg" and options.b1_smoothing_mm > 0 and voxel_size_mm is None:
         plan = replace(plan, warnings=(*plan.warnings, "Voxel size not known: B1 is fitted voxel by voxel."))
     if b1 is not None:
@@ -278,13 +274,13 @@ def _modelled(
     else:
         dictionary = Dictionary.of(train, *train.b1_range)
         angles = _fitted_b1(samples, mask, options.b1_smoothing_mm, dictionary, voxel_size_mm, report.span(0.0, 0.7))
-    rates, residual = match_rates(samples, dictionary, angles, report.span(0.7, 1.0))
+    rates = match_rates(samples, dictionary, angles, report.span(0.7, 1.0))
     highest = min(options.maximum_per_s, dictionary.rates_per_s[-1])
     allowed = np.clip(rates, dictionary.rates_per_s[0], highest, dtype=np.float32)
     clamped = float(np.mean(allowed != rates))
     return R2Fit(
-        rate_per_s=_placed(np.nan_to_num(allowed), mask), clamped_fraction=clamped, method=plan.method,
-        statement=plan.statement, b1=_placed(angles, mask), residual=_placed(residual, mask), warnings=plan.warnings,
+        rate_per_s=spread(np.nan_to_num(allowed), mask), clamped_fraction=clamped, method=plan.method,
+        statement=plan.statement, b1=spread(angles, mask), warnings=plan.warnings,
     )  # fmt: skip
 
 
@@ -295,9 +291,3 @@ def _fitted_b1(
     if voxel_size_mm is None or smoothing_mm == 0:
         return fit_b1(samples, dictionary, report)
     return fit_smooth_b1(samples, mask, voxel_size_mm, smoothing_mm, dictionary, report)
-
-
-def _placed(values: Array, mask: Mask) -> Floats:
-    volume = np.zeros(mask.shape, dtype=np.float32)
-    volume[mask] = values
-    return volume

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from ..artifacts import Array, check_volume
 from ..errors import InputError
+from ..options import check_choice
+from ..progress import Reporter
 from .decay import DecayFit, Floats, arlo, check_decay, fit_volume, log_linear, masked_samples, spread
 from .gradient import field_spread_hz
 from .nonlinear import NonlinearFit, estimate_noise, fit_decay
@@ -56,8 +58,7 @@ class R2StarOptions:
     edge_per_s: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise InputError("R2* method", self.method, " or ".join(get_args(Method)))
+        check_choice("R2* method", self.method, Method)
         if not 0 < self.maximum_per_s <= _LARGEST_RATE_PER_S:
             raise InputError("largest rate", f"{self.maximum_per_s} 1/s",
                              f"a positive rate up to {_LARGEST_RATE_PER_S:.0f} 1/s")  # fmt: skip
@@ -75,6 +76,7 @@ def r2star(
     field_hz: Array | None = None,
     voxel_size_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
     noise_sigma: float | None = None,
+    report: Reporter | None = None,
 ) -> DecayFit:
     """R2* of a multi-echo gradient echo.
 
@@ -95,6 +97,8 @@ def r2star(
     noise_sigma : float, optional
         Standard deviation of the noise in each channel, in units of the magnitude; by default
         it comes from the residuals of the fit.
+    report : Reporter, optional
+        For progress and cancelling.
 
     Returns
     -------
@@ -105,19 +109,21 @@ def r2star(
     ------
     InputError
         If there are too few echoes for the method, or shapes disagree.
+    CancelledError
+        If the caller asked to stop.
     """
-    options = options or R2StarOptions()
+    options, report = options or R2StarOptions(), report or Reporter()
     method = _method(options, len(echo_times_s))
     if method in _CLOSED_FORMS:
-        return fit_volume(magnitude, echo_times_s, mask, _CLOSED_FORMS[method], options.maximum_per_s, method)
+        return fit_volume(magnitude, echo_times_s, mask, _CLOSED_FORMS[method], options.maximum_per_s, method, report)
     times = check_decay(magnitude, echo_times_s, mask, options.maximum_per_s)
     samples = masked_samples(magnitude, mask)
     spread_hz = _spread_hz(field_hz, mask) if options.correct_field_slope else None
     noise = estimate_noise(samples, times, spread_hz) if noise_sigma is None else noise_sigma
-    fit = fit_decay(samples, times, noise, spread_hz, rician=method == "ml", highest_per_s=2 * options.maximum_per_s)
-    return _finished(
-        fit, mask, options, voxel_size_mm, method if spread_hz is None else f"{method}, field slope", noise
-    )
+    fit = fit_decay(samples, times, noise, spread_hz, rician=method == "ml", highest_per_s=2 * options.maximum_per_s,
+                    report=report.span(0.1, 0.7))  # fmt: skip
+    words = method if spread_hz is None else f"{method}, field slope"
+    return _finished(fit, mask, options, voxel_size_mm, words, report.span(0.7, 1.0))
 
 
 def _method(options: R2StarOptions, echoes: int) -> str:
@@ -136,7 +142,7 @@ def _spread_hz(field_hz: Array | None, mask: Array) -> Floats | None:
 
 def _finished(
     fit: NonlinearFit, mask: Array, options: R2StarOptions, voxel_size_mm: tuple[float, float, float], method: str,
-    noise: float,
+    report: Reporter,
 ) -> DecayFit:  # fmt: skip
     """Smooth what is plausible into what is not, and clamp."""
     rate, deviation = fit.rate_per_s, fit.deviation_per_s
@@ -147,6 +153,6 @@ def _finished(
     sure = spread(np.where(known, deviation, np.inf), mask)
     volume = spread(np.maximum(np.nan_to_num(rate), 0), mask)
     if options.smoothing_s2 > 0 and known.any():
-        volume = smooth_map(volume, sure, mask, voxel_size_mm, options.smoothing_s2, options.edge_per_s)
+        volume = smooth_map(volume, sure, mask, voxel_size_mm, options.smoothing_s2, options.edge_per_s, report)
     np.clip(volume, 0, options.maximum_per_s, out=volume)
-    return DecayFit(volume, clamped, method, sure, noise)
+    return DecayFit(volume, clamped, method, sure)

@@ -6,15 +6,16 @@ import numpy as np
 
 from ..artifacts import Array
 from ..box import bounding_box
-from .decay import for_each_chunk
+from ..progress import Reporter
+from ..threads import in_slabs
+from .decay import PLANES
 
 _SWEEPS = 12
-_SLAB = 8
 
 
 def smooth_map(
     values: Array, deviations: Array, mask: Array, voxel_size_mm: tuple[float, float, float],
-    weight: float, edge: float,
+    weight: float, edge: float, report: Reporter | None = None,
 ) -> Array:  # fmt: skip
     """Minimise Σ (x − y)²/(2 s²) + λ Σ w h(x − x′), with Huber's h over the six neighbours within the mask.
 
@@ -35,14 +36,22 @@ def smooth_map(
         λ, in units of 1/s².
     edge : float
         Huber's threshold, in units of the map.
+    report : Reporter, optional
+        For progress and cancelling.
 
     Returns
     -------
     ndarray of float32, shape (I, J, K)
         The minimum, but for what the last sweeps would change.
-    """
-    from . import _decay_kernels as kernels
 
+    Raises
+    ------
+    CancelledError
+        If the caller asked to stop.
+    """
+    from ._decay_kernels import smooth_colour
+
+    report = report or Reporter()
     box = bounding_box(mask)
     inside = np.pad(mask[box], 1)
     data = np.pad(values[box].astype(np.float32), 1)
@@ -52,12 +61,9 @@ def smooth_map(
     axis_weights = weight * (size.min() / size) ** 2
     found = np.where(inside & (precision == 0), np.median(data[inside]), data)
     for sweep in range(2 * _SWEEPS):
-
-        def step(part: slice, colour: int = sweep % 2) -> None:
-            kernels.smooth_colour(found, data, precision, inside, axis_weights, edge, colour,
-                                  part.start + 1, part.stop + 1)  # fmt: skip
-
-        for_each_chunk(step, inside.shape[0] - 2, _SLAB)
+        part = report.span(sweep / (2 * _SWEEPS), (sweep + 1) / (2 * _SWEEPS))
+        in_slabs(smooth_colour, len(found) - 2, found, data, precision, inside, axis_weights, edge, sweep % 2,
+                 thickness=PLANES, report=part, step="decay")  # fmt: skip
     smoothed = values.astype(np.float32)
     smoothed[box][mask[box]] = found[inside]
     return smoothed

@@ -23,8 +23,8 @@ from ..box import Box, bounding_box
 from ..errors import InputError
 from ..progress import Reporter
 from ..quantities import TWO_PI
+from ..threads import in_slabs
 from .echoes import check_echoes
-from .slabs import in_slabs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from ..artifacts import Array
-from ..errors import InputError
+from ..options import check_choice
 from ..progress import Reporter
 from . import laplacian, romeo
 
@@ -32,8 +32,7 @@ class UnwrapOptions:
     laplacian: laplacian.LaplacianOptions = field(default_factory=laplacian.LaplacianOptions)
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(UnwrapMethod):
-            raise InputError("unwrapping method", self.method, f"one of {', '.join(get_args(UnwrapMethod))}")
+        check_choice("unwrapping method", self.method, UnwrapMethod)
 
 
 def unwrap_echoes(

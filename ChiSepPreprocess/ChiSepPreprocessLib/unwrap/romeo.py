@@ -26,8 +26,8 @@ from ..box import Box, bounding_box
 from ..errors import InputError
 from ..progress import Reporter
 from ..quantities import TWO_PI
+from ..threads import in_slabs
 from .echoes import check_echoes
-from .slabs import in_slabs
 
 #: Edge qualities, in the order of the paper's weights 1 to 6.
 WEIGHTS = (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..physics.dipole import Vector
+from ..physics.operators import Vector
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
+from ChiSepPreprocessLib.artifacts import ScanParameters
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.quantities import GAMMA_HZ_PER_T, PAPER_FIELD_STRENGTH_T, TWO_PI
 
@@ -96,3 +98,34 @@ def relaxivity(preset: str, field_strength_t: float) -> Relaxivity:
     chosen = PRESETS[preset]
     value = chosen.hz_per_ppm * field_strength_t / chosen.reference_field_strength_t
     return Relaxivity(para_hz_per_ppm=value, dia_hz_per_ppm=value, preset=preset, field_strength_t=field_strength_t)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelaxivityOptions:
+    """Options of every method that explains R2′ by susceptibility.
+
+    Parameters
+    ----------
+    relaxivity : str
+        Preset of the relaxometric constants, scaled to the scan's field strength. The default was measured, like most
+        QSM here, from one head orientation.
+    para_hz_per_ppm, dia_hz_per_ppm : float, optional
+        Constants at the scan's field strength in place of the preset's, Hz/ppm.
+    """
+
+    relaxivity: str = "shin2021"
+    para_hz_per_ppm: float | None = None
+    dia_hz_per_ppm: float | None = None
+
+    def constants(self, scan: ScanParameters) -> Relaxivity:
+        """Constants at the field strength that the reference frequency tells.
+
+        Raises
+        ------
+        InputError
+            If the preset is unknown or a constant is not positive.
+        """
+        preset = relaxivity(self.relaxivity, scan.reference_frequency_hz / GAMMA_HZ_PER_T)
+        given = {"para_hz_per_ppm": self.para_hz_per_ppm, "dia_hz_per_ppm": self.dia_hz_per_ppm}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return replace(preset, **chosen, preset=f"given, else {self.relaxivity}") if chosen else preset

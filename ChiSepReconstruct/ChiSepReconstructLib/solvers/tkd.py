@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..masks.reference import reference_in
-from ..physics.dipole import Shape, Vector, dipole_kernel
-from ..physics.forward import DEFAULT_PADDING, convolve, padded_shape
+from ..physics.operators import DEFAULT_PADDING, DipoleOperator, Vector, as_tensor, best_device
 from .solution import Solution
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,28 +90,31 @@ def tkd(
     i, j, k = local_field_ppm.shape
     check_volume("local_field", local_field_ppm, mask.shape)
     report("dipole inversion", 0.0)
-    padded = padded_shape((i, j, k), options.padding)
-    inverse = _inverse_kernel(padded, voxel_size_mm, b0_direction_ijk, options)
-    chi = convolve(local_field_ppm * mask, inverse, padded) * mask
+    dipole = DipoleOperator((i, j, k), voxel_size_mm, b0_direction_ijk, padding=options.padding, device=best_device())
+    inverse = inverse_kernel(dipole, options)
+    inside = as_tensor(mask, dipole.device)
+    chi = dipole.filtered(as_tensor(local_field_ppm, dipole.device) * inside, inverse) * inside
     report("dipole inversion", 1.0)
-    return chi
+    inverted: NDArray[np.float32] = chi.cpu().numpy()
+    return inverted
 
 
-def _inverse_kernel(
-    shape: Shape, voxel_size_mm: Vector, b0_direction_ijk: Vector, options: TkdOptions
-) -> NDArray[np.float32]:
-    kernel = dipole_kernel(shape, voxel_size_mm, b0_direction_ijk)
-    limited = np.where(np.abs(kernel) < options.threshold, np.copysign(np.float32(options.threshold), kernel), kernel)
-    inverse: NDArray[np.float32] = np.reciprocal(limited)
+def inverse_kernel(dipole: DipoleOperator, options: TkdOptions) -> Tensor:
+    """``1 / D̃`` in the layout of the operator's spectra; 0 at ``k = 0``."""
+    import torch
+
+    kernel = dipole.kernel
+    limit = torch.full_like(kernel, options.threshold).copysign_(kernel)
+    inverse = torch.where(kernel.abs() < options.threshold, limit, kernel).reciprocal_()
     inverse[0, 0, 0] = 0.0
     if options.correct_underestimation:
-        inverse /= np.float32(_point_spread_peak(kernel * inverse, shape[2]))
+        inverse /= _point_spread_peak(kernel * inverse, dipole.padded_shape[2])
     return inverse
 
 
-def _point_spread_peak(response: NDArray[np.float32], last_length: int) -> float:
+def _point_spread_peak(response: Tensor, last_length: int) -> float:
     """Mean of an ``rfftn`` spectrum over all of k-space: each column but the self-conjugate ones stands for two."""
-    columns = response.sum(axis=(0, 1), dtype=np.float64)
+    columns = response.double().sum(dim=(0, 1))
     own_conjugate = columns[0] + (columns[-1] if last_length % 2 == 0 else 0.0)
     return float((2.0 * columns.sum() - own_conjugate) / (response.shape[0] * response.shape[1] * last_length))
 

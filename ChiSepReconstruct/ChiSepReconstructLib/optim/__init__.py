@@ -1,0 +1,1 @@
+"""Iterations that the solvers share, with a status that says how each ended."""

@@ -1,0 +1,165 @@
+"""Linear operators on tensors: convolution with the dipole, differences, and their adjoints.
+
+Everything runs where its tensors lie, on the processor or on a GPU, in float32.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ChiSepPreprocessLib.dipole import dipole_kernel
+from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.threads import in_slabs, thread_count
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Shape = tuple[int, int, int]
+Vector = tuple[float, float, float]
+
+#: Zeros added to each axis, as a share of its length, so that the field hardly wraps around.
+DEFAULT_PADDING = 0.5
+
+
+def padded_shape(shape: Shape, padding: float) -> Shape:
+    """Shape with at least ``padding`` × length zeros on each axis, enlarged to a length that the FFT likes.
+
+    Without padding the shape is left as it is: the convolution is then circular.
+
+    Raises
+    ------
+    InputError
+        If the padding is negative.
+    """
+    from scipy.fft import next_fast_len
+
+    if not 0 <= padding <= 4:
+        raise InputError("padding", padding, "a share of the axis from 0 to 4")
+    if padding == 0:
+        return shape
+    i, j, k = (int(next_fast_len(int(np.ceil(n * (1.0 + padding))), real=True)) for n in shape)
+    return i, j, k
+
+
+def best_device() -> str:
+    """``"cuda"`` where torch sees a GPU, else ``"cpu"``; the processor's threads are set to the cores it may use."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    torch.set_num_threads(thread_count())
+    return "cpu"
+
+
+def as_tensor(array: NDArray[Any], device: str) -> Tensor:
+    """Tensor of float32 on a device; a copy, unless the array is one already on the processor."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(device)
+
+
+class DipoleOperator:
+    """Susceptibility to field, ``A = C F⁻¹ D F Cᵀ`` with ``Cᵀ`` the zero padding; symmetric, so its own adjoint.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (I, J, K).
+    voxel_size_mm : tuple of float
+        Along i, j, k.
+    b0_direction_ijk : tuple of float
+        Unit vector of B0 in voxel axes.
+    padding : float
+        Zeros added to each axis as a share of its length; 0 makes the convolution circular.
+    device : str
+        Of the tensors.
+    """
+
+    def __init__(
+        self, shape: Shape, voxel_size_mm: Vector, b0_direction_ijk: Vector, *,
+        padding: float = DEFAULT_PADDING, device: str = "cpu",
+    ) -> None:  # fmt: skip
+        self.shape = shape
+        self.padded_shape, self.device = padded_shape(shape, padding), device
+        self.kernel = as_tensor(dipole_kernel(self.padded_shape, voxel_size_mm, b0_direction_ijk), device)
+        # Complex, as torch multiplies a complex by a real tensor at a quarter of the speed.
+        self._spectrum = self.kernel + 0j
+
+    def __call__(self, chi_ppm: Tensor) -> Tensor:
+        """Field in ppm of a susceptibility in ppm, both of ``shape``."""
+        return self._filtered(chi_ppm, self._spectrum)
+
+    def filtered(self, volume: Tensor, response: Tensor) -> Tensor:
+        """Pad, multiply with a real response in k-space (``rfftn`` layout of ``padded_shape``), crop back."""
+        return self._filtered(volume, response + 0j)
+
+    def _filtered(self, volume: Tensor, response: Tensor) -> Tensor:
+        import torch
+
+        spectrum = torch.fft.rfftn(volume, s=self.padded_shape)
+        spectrum *= response
+        i, j, k = self.shape
+        return torch.fft.irfftn(spectrum, s=self.padded_shape)[:i, :j, :k]
+
+
+class Differences:
+    """Forward differences along the axes, ``∇``; the last plane of each axis has none.
+
+    Parameters
+    ----------
+    voxel_size_mm : tuple of float
+        Along i, j, k; differences are per mm.
+    """
+
+    def __init__(self, voxel_size_mm: Vector) -> None:
+        self.voxel_size_mm = voxel_size_mm
+
+    def __call__(self, volume: Tensor) -> Tensor:
+        """(I, J, K) → (3, I, J, K)."""
+        gradient = volume.new_zeros((3, *volume.shape))
+        for axis, size in enumerate(self.voxel_size_mm):
+            count = volume.shape[axis] - 1
+            here, ahead = volume.narrow(axis, 0, count), volume.narrow(axis, 1, count)
+            gradient[axis].narrow(axis, 0, count).copy_(ahead).sub_(here).div_(size)
+        return gradient
+
+    def adjoint(self, gradient: Tensor) -> Tensor:
+        """(3, I, J, K) → (I, J, K), minus the divergence."""
+        result = gradient.new_zeros(gradient.shape[1:])
+        for axis, size in enumerate(self.voxel_size_mm):
+            count = gradient.shape[axis + 1] - 1
+            here = gradient[axis].narrow(axis, 0, count) / size
+            result.narrow(axis, 1, count).add_(here)
+            result.narrow(axis, 0, count).sub_(here)
+        return result
+
+    def normal(self, volume: Tensor, weights: Tensor) -> Tensor:
+        """``∇ᵀ W ∇`` with one weight for each difference, (3, I, J, K), without storing the gradient."""
+        if volume.device.type != "cpu":
+            return self.adjoint(self(volume).mul_(weights))
+        import torch
+
+        from ._kernels import weighted_laplacian
+
+        result = torch.empty_like(volume, memory_format=torch.contiguous_format)
+        scales = np.array([size**-2 for size in self.voxel_size_mm], dtype=np.float32)
+        in_slabs(weighted_laplacian, volume.shape[0], volume.contiguous().numpy(), weights.numpy(), scales,
+                 result.numpy())  # fmt: skip
+        return result
+
+    def lagged(self, volume: Tensor, allowed: Tensor, floor: float) -> Tensor:
+        """Weights ``m / √((∇x)² + floor²)``, with which ``xᵀ∇ᵀW∇x`` is ``‖m ∇x‖₁`` at ``volume``.
+
+        Parameters
+        ----------
+        volume : Tensor, shape (I, J, K)
+            ``x``.
+        allowed : Tensor, shape (3, I, J, K)
+            ``m``, weight of each difference.
+        floor : float
+            Differences below count as this, in ``x``'s unit per mm.
+        """
+        return self(volume).square_().add_(floor**2).rsqrt_().mul_(allowed)
