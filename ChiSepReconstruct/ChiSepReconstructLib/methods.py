@@ -18,7 +18,7 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.options import from_mapping
 from ChiSepPreprocessLib.progress import Reporter
 
-from .solvers import closed_form, tkd
+from .solvers import chi_sep_cosmos, closed_form, cosmos, ndi, rts, tkd, tv
 from .solvers.solution import Solution
 
 #: ``run(maps, mask, options, report)``: maps on one grid, the voxels to solve, the method's options.
@@ -47,6 +47,8 @@ class Method:
         Citation.
     run : callable
         See :data:`Run`.
+    orientations : int
+        How many head orientations it takes at least.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Method:
     options_type: type
     paper: str
     run: Run
+    orientations: int = 1
 
     def options(self, values: Mapping[str, Any] | None = None) -> Any:
         """Options from plain values, as JSON or a command line has them; defaults for the rest.
@@ -71,6 +74,8 @@ class Method:
 
 _FIELD = ("local_field", "brain_mask")
 _REFERENCE = ("field_mask", "csf_mask", "r2star")
+_WEIGHTS = ("field_sigma", "magnitude")
+_SEPARATED = ("chi_total", "chi_para", "chi_dia")
 
 _METHODS = (
     Method(
@@ -84,14 +89,66 @@ _METHODS = (
         run=tkd.run,
     ),
     Method(
+        name="rts",
+        title="QSM by the rapid two-step method",
+        needs=_FIELD,
+        uses=(*_REFERENCE, *_WEIGHTS),
+        gives=("chi_total",),
+        options_type=rts.RtsOptions,
+        paper="Kames et al., NeuroImage 167:276 (2018)",
+        run=rts.run,
+    ),
+    Method(
+        name="ndi",
+        title="QSM by nonlinear dipole inversion",
+        needs=_FIELD,
+        uses=(*_REFERENCE, *_WEIGHTS),
+        gives=("chi_total",),
+        options_type=ndi.NdiOptions,
+        paper="Polak et al., NMR Biomed 33:e4271 (2020)",
+        run=ndi.run,
+    ),
+    Method(
+        name="tv",
+        title="QSM by total variation",
+        needs=_FIELD,
+        uses=(*_REFERENCE, *_WEIGHTS),
+        gives=("chi_total",),
+        options_type=tv.TvOptions,
+        paper="Bilgic et al., Magn Reson Med 72:1444 (2014); Milovic et al., Magn Reson Med 80:814 (2018)",
+        run=tv.run,
+    ),
+    Method(
         name="closed-form",
         title="χ-separation voxel by voxel, in closed form",
         needs=(*_FIELD, "r2prime"),
         uses=_REFERENCE,
-        gives=("chi_total", "chi_para", "chi_dia"),
+        gives=_SEPARATED,
         options_type=closed_form.ClosedFormOptions,
         paper="Shin et al., NeuroImage 240:118371 (2021)",
         run=closed_form.run,
+    ),
+    Method(
+        name="cosmos",
+        title="QSM from several head orientations",
+        needs=_FIELD,
+        uses=(*_REFERENCE, *_WEIGHTS),
+        gives=("chi_total",),
+        options_type=cosmos.CosmosOptions,
+        paper="Liu et al., Magn Reson Med 61:196 (2009)",
+        run=cosmos.run,
+        orientations=2,
+    ),
+    Method(
+        name="chi-sep-cosmos",
+        title="χ-separation from several head orientations",
+        needs=(*_FIELD, "r2prime"),
+        uses=(*_REFERENCE, *_WEIGHTS),
+        gives=_SEPARATED,
+        options_type=chi_sep_cosmos.ChiSepCosmosOptions,
+        paper="Shin et al., NeuroImage 240:118371 (2021); Kim et al. 2025 (χ-sepnet)",
+        run=chi_sep_cosmos.run,
+        orientations=2,
     ),
 )
 
@@ -113,7 +170,7 @@ def get(name: str) -> Method:
 
 
 def describe() -> list[dict[str, Any]]:
-    """Every method as JSON-ready text: name, title, needs, uses, gives, options with their defaults, paper."""
+    """Every method as JSON-ready text: what :class:`Method` holds, its options with their defaults."""
     return [
         {
             "name": method.name,
@@ -121,6 +178,7 @@ def describe() -> list[dict[str, Any]]:
             "needs": list(method.needs),
             "uses": list(method.uses),
             "gives": list(method.gives),
+            "orientations": method.orientations,
             "options": asdict(method.options()),
             "paper": method.paper,
         }

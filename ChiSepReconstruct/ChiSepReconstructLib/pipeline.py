@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,14 +13,19 @@ from ChiSepPreprocessLib.artifacts import Grid, Map, MapSet
 from ChiSepPreprocessLib.box import Box, bounding_box
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Progress, Reporter
+from ChiSepPreprocessLib.threads import thread_count
 
 from . import methods
 from .evaluation.phase_sign import phase_sign_score, phase_sign_warnings
 from .methods import Method
+from .solvers.orientations import oriented
 from .solvers.solution import Solution
 
 
-def reconstruct(maps: MapSet, *, method: str, options: Any = None, progress: Progress | None = None) -> MapSet:
+def reconstruct(
+    maps: MapSet, *, method: str, options: Any = None, progress: Progress | None = None,
+    orientations: Sequence[MapSet] = (),
+) -> MapSet:  # fmt: skip
     """Make susceptibility maps from a local field and, to separate the sources, from R2′.
 
     Parameters
@@ -35,6 +39,9 @@ def reconstruct(maps: MapSet, *, method: str, options: Any = None, progress: Pro
         The method's options; published defaults for what is left out.
     progress : callable, optional
         Receives the status; returning ``False`` cancels.
+    orientations : sequence of MapSet
+        The same head turned in the scanner, for methods that take several orientations: the same artifacts as
+        ``maps``, registered to them and on their grid, where ``scan.b0_direction_ijk`` is each one's own B0.
 
     Returns
     -------
@@ -45,7 +52,8 @@ def reconstruct(maps: MapSet, *, method: str, options: Any = None, progress: Pro
     Raises
     ------
     InputError
-        If an artifact is missing, implausible or empty, or the method or an option is unknown.
+        If an artifact is missing, implausible or empty, the method or an option is unknown, or the orientations do not
+        fit the method or each other.
     CancelledError
         If the caller asked to stop.
     """
@@ -54,13 +62,16 @@ def reconstruct(maps: MapSet, *, method: str, options: Any = None, progress: Pro
     chosen, report = methods.get(method), Reporter(progress)
     settings = _settings(chosen, options)
     report("check", 0.0)
-    mask = _mask(maps, chosen)
-    _check_plausible(maps, chosen, mask)
+    mask, every = _mask(maps, chosen), _every_orientation(maps, orientations, chosen)
+    for one in every:
+        _check_plausible(one, chosen, mask)
     box = bounding_box(maps.array("brain_mask"))  # of the whole brain: the CSF reference is found by its depth in it
-    with set_workers(os.cpu_count() or 1):
-        solution = chosen.run(_cropped(maps, chosen, box), mask[box], settings, report.span(0.02, 0.98))
+    with set_workers(thread_count()):
+        cropped = oriented(*(_cropped(one, chosen, box) for one in every))
+        solution = chosen.run(cropped, mask[box], settings, report.span(0.02, 0.98))
     report("done", 1.0)
-    return maps.including(*_as_maps(solution, maps, chosen, settings, box, _sign_score(solution, maps, mask, box)))
+    score = _sign_score(solution, maps, mask, box)
+    return maps.including(*_as_maps(solution, every, chosen, settings, box, score))
 
 
 def _settings(method: Method, options: Any) -> Any:
@@ -74,7 +85,9 @@ def _settings(method: Method, options: Any) -> Any:
 def _mask(maps: MapSet, method: Method) -> NDArray[np.bool_]:
     missing = [name for name in method.needs if name not in maps]
     if missing:
-        others = [one.name for one in methods.METHODS.values() if not set(missing) & set(one.needs)]
+        others = [
+            one.name for one in methods.METHODS.values() if one.orientations == 1 and not set(missing) & set(one.needs)
+        ]
         hint = f"Methods that do without: {', '.join(others)}." if others else "Every method needs it."
         raise InputError(f"maps for {method.name}", f"no {', '.join(missing)}", ", ".join(method.needs), hint)
     mask: NDArray[np.bool_] = maps.array("brain_mask")
@@ -83,6 +96,19 @@ def _mask(maps: MapSet, method: Method) -> NDArray[np.bool_]:
     if not mask.any():
         raise InputError("mask", "no voxel inside brain_mask and field_mask", "a brain")
     return mask
+
+
+def _every_orientation(maps: MapSet, others: Sequence[MapSet], method: Method) -> tuple[MapSet, ...]:
+    """The first orientation and the others, in number and kind as the method needs them."""
+    least, count = method.orientations, len(others) + 1
+    if count < least or count > least == 1:
+        raise InputError("orientations", f"{count} for {method.name}", "one" if least == 1 else f"at least {least}",
+                         "Each is a scan of the head turned in the scanner, registered to the first.")  # fmt: skip
+    for number, one in enumerate(others, 2):
+        if missing := [name for name in method.needs if name not in one]:
+            raise InputError(f"orientation {number}", f"no {', '.join(missing)}", ", ".join(method.needs))
+    oriented(maps, *others)  # checks that grids and scans agree
+    return (maps, *others)
 
 
 def _check_plausible(maps: MapSet, method: Method, mask: NDArray[np.bool_]) -> None:
@@ -118,11 +144,12 @@ def _sign_score(solution: Solution, maps: MapSet, mask: NDArray[np.bool_], box: 
 
 
 def _as_maps(
-    solution: Solution, maps: MapSet, method: Method, settings: Any, box: Box, sign_score: float | None
+    solution: Solution, every: Sequence[MapSet], method: Method, settings: Any, box: Box, sign_score: float | None
 ) -> list[Map]:
-    inputs = [maps[name] for name in (*method.needs, *method.uses) if name in maps]
-    record = {**asdict(settings), **solution.record, "inputs": {one.name: one.method for one in inputs},
-              "phase_sign_score": sign_score}  # fmt: skip
+    maps, names = every[0], (*method.needs, *method.uses)
+    inputs = [one[name] for one in every for name in names if name in one]
+    record = {**asdict(settings), **solution.record, "phase_sign_score": sign_score,
+              "inputs": {name: maps[name].method for name in names if name in maps}}  # fmt: skip
     inherited = [text for one in inputs for text in one.warnings]
     warnings = tuple(dict.fromkeys((*phase_sign_warnings(sign_score), *solution.warnings, *inherited)))
     made = []

@@ -24,7 +24,8 @@ from ChiSepPreprocessLib.pipeline import preset as named_preset
 
 from . import tables
 from .console import Console
-from .workflow import Inputs, Study
+from .study import Study
+from .workflow import Inputs
 
 app = typer.Typer(
     name="chisep",
@@ -241,6 +242,10 @@ def reconstruct(
     maps: Annotated[Path, typer.Argument(help="Folder of maps, such as 'chisep preprocess' writes.")],
     output: Output,
     method: Methods = "closed-form",
+    orientation: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of maps of the head turned in the scanner, for COSMOS methods; may be repeated."),
+    ] = None,
     options: OptionsFile = None,
     overwrite: Overwrite = False,
     progress_json: JsonLines = False,
@@ -250,7 +255,7 @@ def reconstruct(
 
     _, by_method = _read_options(options)
     with Console(progress_json) as console:
-        study = study_from_maps(maps, output)
+        study = study_from_maps(maps, output, orientation or (), console.progress)
         console.result(
             run_reconstruct(study, _methods(method), options=by_method, progress=console.progress, overwrite=overwrite)
         )

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from ChiSepPreprocessLib.progress import Status
 
-from .workflow import Study
+from .study import Study
 
 #: Width of tables where no terminal tells its own.
 _WIDTH = 140

@@ -15,7 +15,8 @@ from ChiSepReconstructLib.evaluation.evaluate import evaluate
 from .console import Console
 from .presentation import Extras, present
 from .run_folder import read_run
-from .workflow import Inputs, Study, run
+from .study import Study
+from .workflow import Inputs, run
 
 #: Tells that a folder was written by the simulation.
 _MARK = "simulated.json"

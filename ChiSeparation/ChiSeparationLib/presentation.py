@@ -20,10 +20,11 @@ from ChiSepPreprocessLib.registration.to_gre import Registered
 from .lesions.components import LabelledLesions, label_mask, relabel
 from .lesions.grading import grade_lesions
 from .lesions.table import LesionTable
+from .report.comparison import MethodRow, compare_methods, write_comparison_csv, write_difference_pictures
 from .report.html import Picture, ReportContent, write_report
 from .report.table import summarise_maps, write_summary_csv
-from .run_folder import LESIONS, MAPS, PICTURES, QUALITY, REPORT, SCENE, read_record
-from .workflow import Study
+from .run_folder import COMPARISON, LESIONS, MAPS, PICTURES, QUALITY, REPORT, SCENE, read_record
+from .study import Study
 
 #: Maps that get pictures, in the report's order.
 _PICTURED = ("chi_para", "chi_dia", "chi_total", "local_field", "r2star", "r2prime")
@@ -84,14 +85,21 @@ def present(study: Study, extras: Extras | None = None, *, progress: Progress | 
         if lesions is not None and "chi_para" in result:
             tables[name] = grade_lesions(result, lesions.lesions, excluded=lesions.dropped_mask)
             tables[name].to_csv(study.folder / name / "lesions.csv")
+    compared = compare_methods(study.results, read_record(study.folder).get("seconds", {}))
+    if compared:
+        write_comparison_csv(study.folder / COMPARISON, compared)
     problems: tuple[str, ...] = ()
     pictures: list[Picture] = []
     try:
         pictures = _draw(study, lesions.lesions if lesions else None, tables, report.span(0.1, 0.9))
     except MissingDependencyError as error:
         problems = (str(error),)
+    pictures += [
+        Picture(f"{name}: differences between the methods", path)
+        for name, path in write_difference_pictures(study.folder / PICTURES, study.results)
+    ]
     report("report", 0.9)
-    content = _content(study, extras, tables, pictures, problems, time.perf_counter() - started)
+    content = _content(study, extras, tables, compared, pictures, problems, time.perf_counter() - started)
     write_report(study.folder / REPORT, content)
     report("done", 1.0)
     return problems
@@ -191,8 +199,8 @@ def _quality_page(folder: Path) -> tuple[Picture, ...]:
 
 
 def _content(
-    study: Study, extras: Extras, tables: Mapping[str, LesionTable], pictures: list[Picture],
-    problems: tuple[str, ...], seconds: float,
+    study: Study, extras: Extras, tables: Mapping[str, LesionTable], compared: tuple[MethodRow, ...],
+    pictures: list[Picture], problems: tuple[str, ...], seconds: float,
 ) -> ReportContent:  # fmt: skip
     record = read_record(study.folder)
     every = study.maps.including(*(one for result in study.results.values() for one in result.values()))
@@ -207,6 +215,7 @@ def _content(
         warnings=(*study.warnings, *problems),
         maps=summarise_maps(every),
         pictures=(*pictures, *_quality_page(study.folder)),
+        comparison=compared,
         lesions=tables,
         evaluation=extras.evaluation or None,
         simulated=extras.simulated,

@@ -28,7 +28,7 @@ from ChiSepPreprocessLib.files import (
 
 #: Folders of the maps that preprocessing makes, the images that they are shown on, lesion labels, pictures.
 MAPS, IMAGES, LESIONS, PICTURES = "maps", "images", "lesions", "pictures"
-SCENE, REPORT, QUALITY = "scene.mrb", "report.html", "quality.png"
+SCENE, REPORT, QUALITY, COMPARISON = "scene.mrb", "report.html", "quality.png", "comparison.csv"
 _RECORD, _LOCK = "provenance.json", ".lock"
 #: While runs change places: the new one, complete, and what it replaces.
 _NEW, _OLD = ".new-run", ".old-run"
@@ -245,7 +245,7 @@ def _record_last(name: str) -> tuple[bool, str]:
 
 def _own(path: Path) -> list[str]:
     """What a run has written into its folder."""
-    return [*(one.name for one in _folders(path, read_record(path))), SCENE, REPORT, QUALITY, _RECORD]
+    return [*(one.name for one in _folders(path, read_record(path))), SCENE, REPORT, QUALITY, COMPARISON, _RECORD]
 
 
 def _move(source: Path, target: Path) -> None:

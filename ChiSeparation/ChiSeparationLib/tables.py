@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ChiSepPreprocessLib.artifacts import ARTIFACTS
 from ChiSepPreprocessLib.loading import Inventory
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+
+    from ChiSepReconstructLib.evaluation.regions import RegionStatistics
+
+    from .evaluation import Evaluation
 
 
 _SERIES = ("scan", "role", "component", "echoes", "echo times (ms)", "matrix", "voxel (mm)", "vendor", "field (T)")
@@ -46,14 +51,55 @@ def methods(described: Iterable[Mapping[str, Any]]) -> list[RenderableType]:
     return [table]
 
 
-def evaluation(maps: Mapping[str, Mapping[str, Any]]) -> list[RenderableType]:
-    """One row for each map, one column for each metric."""
-    told = ("method", "unit", "mask", "voxels")
-    metrics = [key for key in next(iter(maps.values())) if key not in told]
-    table = _table("map", "method", "voxels", *(key.replace("_", " ") for key in metrics))
-    for name, one in maps.items():
-        table.add_row(name, str(one["method"]), str(one["voxels"]), *(_number(one[key]) for key in metrics))
-    return [table, *_notes(sorted({f"compared are the voxels in {one['mask']}" for one in maps.values()}))]
+def evaluation(found: Evaluation) -> list[RenderableType]:
+    """Metrics, a row for each map and estimate; means of the regions, a table for each map; what was compared."""
+    shown: list[RenderableType] = [_metrics(found)] if found.maps else []
+    names = dict.fromkeys(name for maps in found.regions.values() for name in maps)
+    for name in names:
+        shown += [f"{name} ({ARTIFACTS[name].unit}), mean ± SD of each region", _regions(name, found)]
+    masks = sorted({one["mask"] for maps in found.maps.values() for one in maps.values()})
+    constants = [
+        f"{label}: R2′ against QSM in deep grey matter, {one.hz_per_ppm:.0f} ± {one.line.slope_error or 0:.0f} Hz/ppm "
+        f"at {one.field_strength_t:g} T, R² {_number(one.line.r_squared)}"
+        for label, one in found.relaxivity.items()
+    ]
+    return [*shown, *_notes([f"compared are the voxels in {mask}" for mask in masks]), *_notes(constants)]
+
+
+def _metrics(found: Evaluation) -> Table:
+    every = [(name, label, one) for label, maps in found.maps.items() for name, one in maps.items()]
+    order = list(dict.fromkeys(name for name, _, _ in every))
+    metrics = [key for key in every[0][2] if key not in ("method", "unit", "mask", "voxels")]
+    table = _table("map", "estimate", "method", "voxels", *(key.replace("_", " ") for key in metrics))
+    for name, label, one in sorted(every, key=lambda row: order.index(row[0])):
+        table.add_row(name, label, str(one["method"]), str(one["voxels"]), *(_number(one[key]) for key in metrics))
+    return table
+
+
+def _regions(name: str, found: Evaluation) -> Table:
+    """One row for each region, one column for the truth and each estimate; slope and R² at the end."""
+    compared = {label: maps[name] for label, maps in found.regions.items() if name in maps}
+    first = next(iter(compared.values()))
+    columns = {
+        **({"truth": first.truth} if first.truth else {}),
+        **{key: one.estimate for key, one in compared.items()},
+    }
+    table = _table("label", "region", "voxels", *columns)
+    rows = {one.label: one for column in columns.values() for one in column}
+    for label, one in sorted(rows.items()):
+        cells = [next((_spread(cell) for cell in column if cell.label == label), "–") for column in columns.values()]
+        table.add_row(str(label), one.name, str(one.voxels), *cells)
+    lines = [one.line for one in compared.values()]
+    if first.truth:
+        table.add_section()
+        table.add_row("", "slope", "", "", *(_number(line.slope if line else None) for line in lines))
+        table.add_row("", "intercept", "", "", *(_number(line.intercept if line else None) for line in lines))
+        table.add_row("", "R²", "", "", *(_number(line.r_squared if line else None) for line in lines))
+    return table
+
+
+def _spread(one: RegionStatistics) -> str:
+    return f"{_number(one.mean)} ± {one.sd:.2g}"
 
 
 def _table(*columns: str) -> Table:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,12 @@ from ChiSepPreprocessLib.quality.picture import write_quality_picture
 from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
 from ChiSepPreprocessLib.registration.rigid import RegistrationOptions
 from ChiSepPreprocessLib.registration.to_gre import Registered, register_to_gre
-from ChiSepReconstructLib.methods import get
+from ChiSepReconstructLib.methods import Method, get
 from ChiSepReconstructLib.pipeline import reconstruct
 
+from .orientations import read_orientations
 from .run_folder import MAPS, QUALITY, RunFolder, check_apart, fingerprint, opened, read_record, read_run
+from .study import Study
 
 OnLoaded = Callable[[Acquisition], object] | None
 
@@ -72,58 +73,6 @@ class Inputs:
             raise InputError("brain mask", "two (--mask and --map brain_mask=…)", "one", "Leave one of them out.")
         named = {**self.maps, **({"brain_mask": self.mask} if self.mask is not None else {})}
         return {name: read_given_map(name, path) for name, path in named.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """A run's results in memory.
-
-    Parameters
-    ----------
-    acquisition : Acquisition or None
-        What was measured; ``None`` where only maps were read.
-    maps : MapSet
-        Preprocessed maps.
-    results : mapping of str to MapSet
-        χ maps by method, each with the preprocessed maps.
-    folder : Path
-        Where everything was written.
-    mark : str
-        Fingerprint of the inputs.
-    quality : QualityRecord or None
-        Of the acquisition and the preprocessed maps.
-    flair : Registered or None
-        How the FLAIR lies on the GRE.
-    notes : tuple of str
-        Warnings that belong to no map.
-    """
-
-    acquisition: Acquisition | None
-    maps: MapSet
-    results: Mapping[str, MapSet]
-    folder: Path
-    mark: str
-    quality: QualityRecord | None = None
-    flair: Registered | None = None
-    notes: tuple[str, ...] = ()
-
-    @cached_property
-    def images(self) -> dict[str, Image]:
-        """FLAIR, on its own grid, in place; the maps hold the magnitude themselves."""
-        flair = self.acquisition.flair if self.acquisition else None
-        if flair is None:
-            return {}
-        return {"flair": Image(flair.data, flair.grid if self.flair is None else self.flair.grid_in_place)}
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Every warning once, in the order of the road."""
-        spoken = [
-            text for result in (self.maps, *self.results.values()) for one in result.values() for text in one.warnings
-        ]
-        first = self.acquisition.warnings if self.acquisition else ()
-        judged = self.quality.warnings if self.quality else ()
-        return tuple(dict.fromkeys((*first, *judged, *self.notes, *spoken)))
 
 
 def run_preprocess(
@@ -265,16 +214,29 @@ def _reconstructed(study: Study, folder: RunFolder, chosen: Mapping[str, Any], r
     for number, (name, options) in enumerate(chosen.items()):
         started = time.perf_counter()
         part = report.span(number / len(chosen), (number + 1) / len(chosen)).forward
-        results[name] = reconstruct(study.maps, method=name, options=options, progress=part)
-        for made in get(name).gives:
-            folder.keep(results[name][made], study.maps.scan, name)
+        method = get(name)
+        found = reconstruct(_with_echoes(study, method), method=name, options=options, progress=part,
+                            orientations=study.orientations if method.orientations > 1 else ())  # fmt: skip
+        results[name] = study.maps.including(*(found[made] for made in method.gives))
+        for made in method.gives:
+            folder.keep(found[made], study.maps.scan, name)
         seconds[name] = time.perf_counter() - started
     done = replace(study, results=results)
     _extend_record(folder, done, seconds)
     return done
 
 
-def study_from_maps(maps_folder: Path, output: Path) -> Study:
+def _with_echoes(study: Study, method: Method) -> MapSet:
+    """Preprocessed maps, and the measured magnitude for methods that fit it."""
+    if "gre_magnitude" not in method.needs or study.acquisition is None:
+        return study.maps
+    echoes = study.acquisition.gre_magnitude
+    return study.maps.including(Map(name="gre_magnitude", data=echoes, grid=study.maps.grid, method="measured"))
+
+
+def study_from_maps(
+    maps_folder: Path, output: Path, orientations: Sequence[Path] = (), progress: Progress | None = None
+) -> Study:
     """Study that starts from maps on disk instead of an acquisition.
 
     Parameters
@@ -283,18 +245,24 @@ def study_from_maps(maps_folder: Path, output: Path) -> Study:
         A run's folder, its ``maps``, or any folder of maps with sidecars.
     output : Path
         Folder for the results; the run's own folder if they are to lie beside its others.
+    orientations : sequence of Path
+        Such folders of the head turned in the scanner; each is registered to the first.
+    progress : callable, optional
+        Receives a status; returning ``False`` cancels.
 
     Raises
     ------
     InputError
-        If the folder holds no maps.
+        If a folder holds no maps, or an orientation cannot be registered.
     """
-    if not maps_folder.is_dir():
-        raise InputError("folder of maps", maps_folder, "an existing folder", "Make it with 'chisep preprocess'.")
+    for folder in (maps_folder, *orientations):
+        if not folder.is_dir():
+            raise InputError("folder of maps", folder, "an existing folder", "Make it with 'chisep preprocess'.")
     maps, own = read_run(maps_folder), read_record(output).get("fingerprint")
     is_same_run = own is not None and maps_folder.resolve() in (output.resolve(), (output / MAPS).resolve())
-    mark = str(own) if is_same_run else fingerprint({"maps": (maps_folder,)}, {})
-    return Study(None, maps, {}, output, mark)
+    mark = str(own) if is_same_run else fingerprint({"maps": (maps_folder, *orientations)}, {})
+    turned = read_orientations(orientations, maps, Reporter(progress))
+    return Study(None, maps, {}, output, mark, orientations=turned)
 
 
 def run(

@@ -37,7 +37,7 @@ def test_options_from_plain_values() -> None:
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="one of tkd, closed-form"):
+    with pytest.raises(InputError, match="one of tkd, rts"):
         methods.get("magic")
     with pytest.raises(InputError, match="got treshold; expected some of threshold"):
         methods.get("tkd").options({"treshold": 0.1})

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ChiSeparationLib.presentation import present
-from ChiSeparationLib.workflow import Inputs, Study, run
+from ChiSeparationLib.study import Study
+from ChiSeparationLib.workflow import Inputs, run
 from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
 from ChiSepPreprocessLib.loading import load_spin_echo
 from ChiSepPreprocessLib.relaxometry.r2 import R2Options, r2

@@ -95,10 +95,11 @@ class Disk:
     """Moves and removes as the system does, but for one move that fails, or until the process is killed."""
 
     def __init__(self, patched: pytest.MonkeyPatch, fails_at: int = -1, killed_at: int | None = None) -> None:
-        self.fails_at, self.killed_at, self.moves = (fails_at,), killed_at, 0
+        self.fails_at: tuple[int, ...] = (fails_at,)
+        self.killed_at, self.moves = killed_at, 0
         self._move, self._remove = run_folder._move, shutil.rmtree
         patched.setattr(run_folder, "_move", self.move)
-        patched.setattr(run_folder.shutil, "rmtree", self.remove)
+        patched.setattr(shutil, "rmtree", self.remove)
 
     @property
     def killed(self) -> bool:

@@ -13,9 +13,9 @@ from scipy.ndimage import distance_transform_edt
 
 from ChiSeparationLib.presentation import read_lesions
 from ChiSeparationLib.run_folder import busy, fingerprint, read_record, read_run
+from ChiSeparationLib.study import Study
 from ChiSeparationLib.workflow import (
     Inputs,
-    Study,
     place_flair,
     run,
     run_preprocess,

@@ -101,12 +101,17 @@ def reference_in(maps: MapSet, mask: NDArray[np.bool_], chi_ppm: NDArray[Any]) -
 
     Sulci are left out even if ``csf_mask`` holds them: streaks from the brain's edge would set the zero there.
     """
+    region, name = reference_region(maps)
+    return reference_to(chi_ppm, region, name, mask, maps.grid.voxel_volume_mm3)
+
+
+def reference_region(maps: MapSet) -> tuple[NDArray[np.bool_], str]:
+    """Ventricular CSF, empty if it cannot be found, and what it was found in."""
     voxel_size_mm = maps.grid.voxel_size_mm
-    region, name = np.zeros_like(mask), "CSF (neither csf_mask nor r2star is there)"
     if "csf_mask" in maps:
         region = ventricles(maps.array("csf_mask"), maps.array("brain_mask"), voxel_size_mm)
-        name = "CSF in the ventricles (csf_mask)"
-    elif "r2star" in maps:
+        return region, "CSF in the ventricles (csf_mask)"
+    if "r2star" in maps:
         region = csf_mask(maps.array("r2star"), maps.array("brain_mask"), voxel_size_mm)
-        name = "CSF in the ventricles (MEDI+0)"
-    return reference_to(chi_ppm, region, name, mask, maps.grid.voxel_volume_mm3)
+        return region, "CSF in the ventricles (MEDI+0)"
+    return np.zeros(maps.grid.shape, dtype=bool), "CSF (neither csf_mask nor r2star is there)"

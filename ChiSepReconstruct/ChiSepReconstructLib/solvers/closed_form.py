@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ChiSepPreprocessLib.artifacts import MapSet, ScanParameters
+from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.progress import Reporter
-from ChiSepPreprocessLib.quantities import GAMMA_HZ_PER_T
 
 from ..masks.reference import reference_in
-from ..physics.relaxivity import Relaxivity, relaxivity
+from ..physics.relaxivity import Relaxivity, RelaxivityOptions
 from .solution import Solution
 from .tkd import TkdOptions, tkd
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClosedFormOptions:
-    """Options of the closed form.
+class ClosedFormOptions(RelaxivityOptions):
+    """Options of the closed form, with those of :class:`~..physics.relaxivity.RelaxivityOptions`.
 
     Parameters
     ----------
-    relaxivity : str
-        Preset of the relaxometric constants, scaled to the scan's field strength. The default was measured, like the
-        QSM here, from one head orientation.
-    para_hz_per_ppm, dia_hz_per_ppm : float, optional
-        Constants at the scan's field strength in place of the preset's, Hz/ppm.
     qsm : TkdOptions
         How the susceptibility is found from the local field.
     """
 
-    relaxivity: str = "shin2021"
-    para_hz_per_ppm: float | None = None
-    dia_hz_per_ppm: float | None = None
     qsm: TkdOptions = field(default_factory=TkdOptions)
-
-    def constants(self, scan: ScanParameters) -> Relaxivity:
-        """Constants at the field strength that the reference frequency tells.
-
-        Raises
-        ------
-        InputError
-            If the preset is unknown or a constant is not positive.
-        """
-        preset = relaxivity(self.relaxivity, scan.reference_frequency_hz / GAMMA_HZ_PER_T)
-        given = {"para_hz_per_ppm": self.para_hz_per_ppm, "dia_hz_per_ppm": self.dia_hz_per_ppm}
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        return replace(preset, **chosen, preset=f"given, else {self.relaxivity}") if chosen else preset
 
 
 def separate(
@@ -82,12 +60,28 @@ def separate(
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: ClosedFormOptions, report: Reporter) -> Solution:
-    """QSM by thresholded k-space division, referenced to CSF, then :func:`separate`."""
-    constants = options.constants(maps.scan)
-    chi = tkd(maps.array("local_field"), mask, maps.grid.voxel_size_mm, maps.scan.b0_direction_ijk,
-              options.qsm, report.span(0.0, 0.8))  # fmt: skip
+    """QSM by thresholded k-space division, referenced to CSF, then :func:`separate` with R2′."""
+    return separate_maps(maps, mask, "r2prime", options.constants(maps.scan), options.qsm, report)
+
+
+def separate_maps(
+    maps: MapSet, mask: NDArray[np.bool_], rate: str, constants: Relaxivity, qsm: TkdOptions, report: Reporter
+) -> Solution:
+    """QSM by thresholded k-space division, referenced to CSF, then :func:`separate`.
+
+    Parameters
+    ----------
+    rate : str
+        Artifact that holds the decay rate, 1/s.
+    constants : Relaxivity
+        Of that rate.
+    qsm : TkdOptions
+        How the susceptibility is found from the local field.
+    """
+    chi = tkd(maps.array("local_field"), mask, maps.grid.voxel_size_mm, maps.scan.b0_direction_ijk, qsm,
+              report.span(0.0, 0.8))  # fmt: skip
     chi, reference = reference_in(maps, mask, chi)
     report("closed form", 0.9)
-    chi_para, chi_dia = (one * mask for one in separate(chi, maps.array("r2prime"), constants))
+    chi_para, chi_dia = (one * mask for one in separate(chi, maps.array(rate), constants))
     record = {"reference": reference.record(), "relaxivity": asdict(constants)}
     return Solution({"chi_total": chi, "chi_para": chi_para, "chi_dia": chi_dia}, record, reference.warnings)

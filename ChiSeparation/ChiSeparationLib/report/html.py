@@ -14,6 +14,7 @@ from ChiSepPreprocessLib.files import writing
 
 from ..lesions.suggestion import ThresholdSet
 from ..lesions.table import SUGGESTION_NOTICE, LesionTable
+from .comparison import MethodRow
 from .table import MapSummary
 
 _TEMPLATE = Path(__file__).with_name("report.html")
@@ -49,6 +50,8 @@ class ReportContent:
         What the user should know before looking at the maps.
     maps : tuple of MapSummary
         Each map in numbers.
+    comparison : tuple of MethodRow
+        Each map by each method, where several were run.
     pictures : tuple of Picture
         Shown in this order.
     lesions : mapping of str to LesionTable
@@ -65,6 +68,7 @@ class ReportContent:
     findings: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     maps: tuple[MapSummary, ...] = ()
+    comparison: tuple[MethodRow, ...] = ()
     pictures: tuple[Picture, ...] = ()
     lesions: Mapping[str, LesionTable] = field(default_factory=dict)
     evaluation: Mapping[str, Mapping[str, float]] | None = None
