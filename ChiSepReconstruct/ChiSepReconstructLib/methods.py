@@ -5,6 +5,7 @@ A new method is one file in ``solvers/`` with an options class and ``run``, and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -18,7 +19,21 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.options import from_mapping
 from ChiSepPreprocessLib.progress import Reporter
 
-from .solvers import chi_sep_cosmos, closed_form, cosmos, ndi, rts, tkd, tv
+from .solvers import (
+    chi_sep_cosmos,
+    chi_sep_ilsqr,
+    chi_sep_medi,
+    closed_form,
+    cosmos,
+    ilsqr,
+    medi,
+    ndi,
+    r2star_qsm,
+    rts,
+    tikhonov,
+    tkd,
+    tv,
+)
 from .solvers.solution import Solution
 
 #: ``run(maps, mask, options, report)``: maps on one grid, the voxels to solve, the method's options.
@@ -89,6 +104,36 @@ _METHODS = (
         run=tkd.run,
     ),
     Method(
+        name="tikhonov",
+        title="QSM by Tikhonov's regularisation",
+        needs=_FIELD,
+        uses=_REFERENCE,
+        gives=("chi_total",),
+        options_type=tikhonov.TikhonovOptions,
+        paper="Bilgic et al., J Magn Reson Imaging 40:181 (2014)",
+        run=tikhonov.run,
+    ),
+    Method(
+        name="ilsqr",
+        title="QSM by least squares with streaks taken out (iLSQR)",
+        needs=_FIELD,
+        uses=_REFERENCE,
+        gives=("chi_total",),
+        options_type=ilsqr.IlsqrOptions,
+        paper="Li et al., NeuroImage 108:111 (2015)",
+        run=ilsqr.run,
+    ),
+    Method(
+        name="medi",
+        title="QSM by morphology-enabled dipole inversion (MEDI+0)",
+        needs=_FIELD,
+        uses=(*_REFERENCE, *_WEIGHTS),
+        gives=("chi_total",),
+        options_type=medi.MediOptions,
+        paper="Liu et al., NeuroImage 59:2560 (2012); Magn Reson Med 69:467 (2013); Magn Reson Med 79:2795 (2018)",
+        run=medi.run,
+    ),
+    Method(
         name="rts",
         title="QSM by the rapid two-step method",
         needs=_FIELD,
@@ -122,11 +167,41 @@ _METHODS = (
         name="closed-form",
         title="χ-separation voxel by voxel, in closed form",
         needs=(*_FIELD, "r2prime"),
-        uses=_REFERENCE,
+        uses=(*_REFERENCE, *_WEIGHTS),
         gives=_SEPARATED,
         options_type=closed_form.ClosedFormOptions,
         paper="Shin et al., NeuroImage 240:118371 (2021)",
         run=closed_form.run,
+    ),
+    Method(
+        name="chi-sep-medi",
+        title="χ-separation with field, R2′ and edges in one objective",
+        needs=(*_FIELD, "r2prime"),
+        uses=(*_REFERENCE, *_WEIGHTS),
+        gives=_SEPARATED,
+        options_type=chi_sep_medi.ChiSepMediOptions,
+        paper="Shin et al., NeuroImage 240:118371 (2021)",
+        run=chi_sep_medi.run,
+    ),
+    Method(
+        name="chi-sep-ilsqr",
+        title="χ-separation by iLSQR",
+        needs=(*_FIELD, "r2prime"),
+        uses=_REFERENCE,
+        gives=_SEPARATED,
+        options_type=chi_sep_ilsqr.ChiSepIlsqrOptions,
+        paper="Shin et al., NeuroImage 240:118371 (2021); Li et al., NeuroImage 108:111 (2015)",
+        run=chi_sep_ilsqr.run,
+    ),
+    Method(
+        name="r2star-qsm",
+        title="χ-separation from gradient echoes alone (R2*-QSM)",
+        needs=(*_FIELD, "r2star"),
+        uses=("field_mask", "csf_mask", *_WEIGHTS),
+        gives=_SEPARATED,
+        options_type=r2star_qsm.R2StarQsmOptions,
+        paper="Dimov et al., J Neuroimaging 32:852 (2022); Tomography 8:1544 (2022)",
+        run=r2star_qsm.run,
     ),
     Method(
         name="cosmos",
@@ -179,7 +254,7 @@ def describe() -> list[dict[str, Any]]:
             "uses": list(method.uses),
             "gives": list(method.gives),
             "orientations": method.orientations,
-            "options": asdict(method.options()),
+            "options": json.loads(json.dumps(asdict(method.options()))),  # tuples as JSON has them
             "paper": method.paper,
         }
         for method in METHODS.values()

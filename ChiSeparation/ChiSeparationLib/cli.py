@@ -17,15 +17,36 @@ import typer
 
 from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.errors import CancelledError, ChiSepError, InputError
-from ChiSepPreprocessLib.loading import LoadOptions
-from ChiSepPreprocessLib.options import from_mapping
-from ChiSepPreprocessLib.pipeline import PRESETS, PreprocessOptions
-from ChiSepPreprocessLib.pipeline import preset as named_preset
 
 from . import tables
+from .arguments import (
+    AsJson,
+    EchoTimes,
+    Field,
+    FlairPaths,
+    FlipPhase,
+    GivenMaps,
+    GrePaths,
+    JsonLines,
+    MapsOnly,
+    MaskFile,
+    Methods,
+    OptionsFile,
+    Output,
+    Overwrite,
+    PhasePaths,
+    PhaseUnit,
+    Preset,
+    Seed,
+    SpinEchoPaths,
+    SpinEchoTimes,
+    gathered,
+    load_options,
+    method_names,
+    read_options,
+)
 from .console import Console
 from .study import Study
-from .workflow import Inputs
 
 app = typer.Typer(
     name="chisep",
@@ -39,117 +60,6 @@ _CANCELLED = 130
 
 #: Wrong words on the command line; typer names only a subclass of it.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
-
-PhasePaths = Annotated[
-    list[Path] | None, typer.Option(help="Phase of the GRE, where it lies apart from --gre; may be repeated.")
-]
-SpinEchoPaths = Annotated[
-    list[Path] | None, typer.Option(help="Multi-echo spin echo or TSE, where it lies apart; may be repeated.")
-]
-FlairPaths = Annotated[list[Path] | None, typer.Option(help="FLAIR, where it lies apart; may be repeated.")]
-GrePaths = Annotated[
-    list[Path], typer.Option(help="Multi-echo GRE: file, folder or zip archive; a whole study folder is enough.")
-]
-Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
-Methods = Annotated[str, typer.Option(help="Method, or several separated by commas; see 'chisep methods'.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-JsonLines = Annotated[bool, typer.Option("--progress-json", help="Print progress as JSON lines on standard output.")]
-MaskFile = Annotated[Path | None, typer.Option(help="Brain mask (NIfTI on the GRE's grid).")]
-GivenMaps = Annotated[
-    list[str] | None, typer.Option("--map", help="NAME=FILE: use this map instead of computing it; may be repeated.")
-]
-EchoTimes = Annotated[
-    str | None, typer.Option(metavar="S,S,…", help="GRE echo times in seconds, if the headers do not say.")
-]
-SpinEchoTimes = Annotated[
-    str | None, typer.Option(metavar="S,S,…", help="Spin echo times in seconds, if the headers do not say.")
-]
-Field = Annotated[float | None, typer.Option(help="Field strength in tesla, if the headers do not say.")]
-PhaseUnit = Annotated[
-    str | None,
-    typer.Option(help="Unit of the stored phase, if the headers do not say: rad, mrad, deg, cycles or siemens."),
-]
-FlipPhase = Annotated[bool, typer.Option("--flip-phase-sign", help="Negate the phase.")]
-Seed = Annotated[int, typer.Option(help="Another seed is another patient.")]
-Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Replace another run's results in the folder once the new ones are complete."),
-]
-OptionsFile = Annotated[
-    Path | None,
-    typer.Option("--options", help='JSON file, such as {"preprocess": {"background": {"method": "pdf"}}}.'),
-]
-Preset = Annotated[
-    str, typer.Option(help=f"Options that --options starts from: {' or '.join(PRESETS)} (that paper's chain).")
-]
-MapsOnly = Annotated[bool, typer.Option("--maps-only", help="Write the maps alone: no scene, pictures or report.")]
-
-
-def _times(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError("echo times", text, "seconds separated by commas, such as 0.004,0.010") from None
-
-
-def _named_files(pairs: Sequence[str] | None) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for pair in pairs or ():
-        name, separator, path = pair.partition("=")
-        if not separator or not name or not path:
-            raise InputError("--map", f"'{pair}'", "NAME=FILE, such as r2star=my_r2star.nii.gz")
-        if name in found:
-            raise InputError("--map", f"'{name}' twice", "each map once", "Leave one of them out.")
-        found[name] = Path(path)
-    return found
-
-
-def _methods(text: str) -> tuple[str, ...]:
-    """Names of methods, each once; refuse what is none before any work is done."""
-    from ChiSepReconstructLib.methods import METHODS, get
-
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not names:
-        raise InputError("--method", f"'{text}'", f"one or several of {', '.join(METHODS)}, separated by commas")
-    for name in names:
-        get(name)
-    return names
-
-
-def _load_options(
-    echo_times: str | None, se_echo_times: str | None, field_strength: float | None, phase_unit: str | None, flip: bool
-) -> LoadOptions:
-    return LoadOptions(
-        echo_times_s=_times(echo_times),
-        se_echo_times_s=_times(se_echo_times),
-        field_strength_t=field_strength,
-        phase_unit=phase_unit,
-        flip_phase=flip,
-    )
-
-
-def _read_options(path: Path | None, named: str = "best") -> tuple[PreprocessOptions, dict[str, dict[str, Any]]]:
-    """Options of the steps, and of each method by name."""
-    from ChiSepPreprocessLib.files import read_json
-    from ChiSepReconstructLib.methods import METHODS, get
-
-    content = {} if path is None else read_json(path)
-    steps = from_mapping(PreprocessOptions, content.pop("preprocess", {}), "options of preprocess", named_preset(named))
-    if unknown := sorted(set(content) - set(METHODS)):
-        raise InputError("options", ", ".join(unknown), f"some of preprocess, {', '.join(METHODS)}")
-    for name, values in content.items():
-        get(name).options(values)
-    return steps, content
-
-
-def _inputs(
-    gre: Sequence[Path], gre_phase: Sequence[Path] | None, se: Sequence[Path] | None, flair: Sequence[Path] | None,
-    mask: Path | None, maps: Sequence[str] | None, load: LoadOptions,
-) -> Inputs:  # fmt: skip
-    return Inputs(gre=tuple(gre), gre_phase=tuple(gre_phase or ()), se=tuple(se or ()), flair=tuple(flair or ()),
-                  mask=mask, maps=_named_files(maps), load=load)  # fmt: skip
 
 
 @app.command()
@@ -191,9 +101,9 @@ def run(
     from .presentation import Extras, present, read_lesions
     from .workflow import run as run_all
 
-    load = _load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
-    inputs = _inputs(gre, gre_phase, se, flair, mask, given, load)
-    steps, by_method = _read_options(options, preset)
+    load = load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
+    inputs = gathered(gre, gre_phase, se, flair, mask, given, load)
+    steps, by_method = read_options(options, preset)
     with Console(progress_json) as console:
 
         def show(study: Study) -> None:
@@ -201,7 +111,7 @@ def run(
                 console.warning(problem)
 
         study = run_all(
-            inputs, output, methods=_methods(method), progress=console.progress, overwrite=overwrite,
+            inputs, output, methods=method_names(method), progress=console.progress, overwrite=overwrite,
             options=steps, method_options=by_method,
             on_loaded=lambda acquisition: lesions and read_lesions(lesions, acquisition.grid),
             on_maps=None if maps_only else show,
@@ -230,9 +140,9 @@ def preprocess(
     """Compute the maps alone (mask, fields, R2*, R2, R2′)."""
     from .workflow import run_preprocess
 
-    load = _load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
-    inputs = _inputs(gre, gre_phase, se, None, mask, given, load)
-    steps, _ = _read_options(options, preset)
+    load = load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
+    inputs = gathered(gre, gre_phase, se, None, mask, given, load)
+    steps, _ = read_options(options, preset)
     with Console(progress_json) as console:
         console.result(run_preprocess(inputs, output, options=steps, progress=console.progress, overwrite=overwrite))
 
@@ -253,11 +163,13 @@ def reconstruct(
     """Compute χ maps from maps on disk."""
     from .workflow import run_reconstruct, study_from_maps
 
-    _, by_method = _read_options(options)
+    _, by_method = read_options(options)
     with Console(progress_json) as console:
         study = study_from_maps(maps, output, orientation or (), console.progress)
         console.result(
-            run_reconstruct(study, _methods(method), options=by_method, progress=console.progress, overwrite=overwrite)
+            run_reconstruct(
+                study, method_names(method), options=by_method, progress=console.progress, overwrite=overwrite
+            )
         )
 
 
@@ -294,20 +206,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Compare maps with the truth: pSNR, NRMSE, HFEN, SSIM, XSIM; and over regions."""
-    from .evaluation import evaluate_all, read_estimates, read_regions, write_metrics_csv, write_regions_csv
-    from .report.scatter import write_scatter
-    from .run_folder import read_run
+    from .evaluation import evaluate_folders, write_evaluation
 
-    estimates = read_estimates(estimate, None if method is None else _methods(method))
-    grid = next(iter(estimates.values())).maps.grid
-    regions = read_regions(labels, label_names, grid)
-    found = evaluate_all(estimates, None if truth is None else read_run(truth), regions, find_vessels=vessels)
-    if csv is not None:
-        write_metrics_csv(csv, found)
-        if found.regions:
-            write_regions_csv(csv.with_name(f"{csv.stem}_regions.csv"), found)
-    if plot is not None:
-        write_scatter(plot, found.regions)
+    chosen = None if method is None else method_names(method)
+    found = evaluate_folders(estimate, truth, chosen, labels, label_names, find_vessels=vessels)
+    write_evaluation(found, csv, plot)
     Console.show(found.to_json(), lambda: tables.evaluation(found), as_json=as_json)
 
 

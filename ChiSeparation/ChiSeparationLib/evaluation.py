@@ -22,6 +22,7 @@ from ChiSepReconstructLib.evaluation.relaxivity_estimation import (
 )
 from ChiSepReconstructLib.masks.vessels import with_vessel_masks
 
+from .report.scatter import write_scatter
 from .run_folder import read_record, read_run
 
 
@@ -79,6 +80,45 @@ class Evaluation:
 def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
     """Dataclasses as JSON has them."""
     return {key: _plain(one) if isinstance(one, Mapping) else asdict(one) for key, one in found.items()}
+
+
+def evaluate_folders(
+    estimates: Sequence[Path],
+    truth: Path | None,
+    methods: Sequence[str] | None,
+    labels: Path | None,
+    label_names: Path | None,
+    *,
+    find_vessels: bool = False,
+) -> Evaluation:
+    """Read and compare what the command line names; see :func:`evaluate_all`.
+
+    Raises
+    ------
+    InputError
+        If something cannot be read or does not fit.
+    """
+    read = read_estimates(estimates, methods)
+    regions = read_regions(labels, label_names, next(iter(read.values())).maps.grid)
+    return evaluate_all(read, None if truth is None else read_run(truth), regions, find_vessels=find_vessels)
+
+
+def write_evaluation(found: Evaluation, table: Path | None, plot: Path | None) -> None:
+    """Write the CSV files and the plot that are asked for; means of the regions go beside the table.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to plot.
+    OutputError
+        If a file cannot be written.
+    """
+    if plot is not None:
+        write_scatter(plot, found.regions)
+    if table is not None:
+        write_metrics_csv(table, found)
+        if found.regions:
+            write_regions_csv(table.with_name(f"{table.stem}_regions.csv"), found)
 
 
 def read_estimates(folders: Sequence[Path], methods: Sequence[str] | None = None) -> dict[str, Estimate]:

@@ -67,6 +67,35 @@ def test_structural_similarity_is_that_of_scikit_image() -> None:
     assert metrics.ssim(truth, truth, mask) == pytest.approx(1.0)
 
 
+def test_similarity_in_ppm_is_that_of_windows_taken_one_by_one() -> None:
+    """XSIM by its formula on each 5³ window; a mask far from the border, where windows need no mirror."""
+    estimate, truth, _ = _images()
+    mask = np.zeros(_SHAPE, dtype=bool)
+    mask[3:18, 4:14, 5:19] = np.random.default_rng(12).random((15, 10, 14)) < 0.7
+    x, r = estimate * mask, truth * mask
+    values = []
+    for i, j, k in np.argwhere(mask):
+        a, b = (one[i - 2 : i + 3, j - 2 : j + 3, k - 2 : k + 3].ravel() for one in (x, r))
+        (saa, sab), (_, sbb) = np.cov(a, b)
+        light = (2 * a.mean() * b.mean() + 1e-4) / (a.mean() ** 2 + b.mean() ** 2 + 1e-4)
+        values.append(light * (2 * sab + 1e-6) / (saa + sbb + 1e-6))
+    assert metrics.xsim(estimate, truth, mask) == pytest.approx(np.mean(values), rel=1e-9)
+
+
+def test_similarity_in_ppm_is_that_of_scikit_image_and_keeps_its_scale() -> None:
+    estimate, truth, mask = _images()
+    _, similarity = structural_similarity(
+        estimate * mask, truth * mask, win_size=5, K1=0.01, K2=0.001, data_range=1.0, full=True
+    )
+    assert metrics.xsim(estimate, truth, mask) == pytest.approx(similarity[mask].mean(), rel=1e-9)
+    assert metrics.xsim(truth, truth, mask) == pytest.approx(1.0)
+    # One outlier stretches the scale of SSIM, which then sees hardly any error elsewhere; XSIM keeps its scale.
+    spoiled = estimate.copy()
+    spoiled[tuple(np.argwhere(mask)[0])] = 20.0
+    assert metrics.ssim(spoiled, truth, mask) > metrics.ssim(estimate, truth, mask)
+    assert metrics.xsim(spoiled, truth, mask) < metrics.xsim(estimate, truth, mask)
+
+
 @pytest.mark.parametrize("name", metrics.METRICS)
 def test_images_without_contrast_or_of_other_shape_are_refused(name: str) -> None:
     estimate, truth, mask = _images()
@@ -104,7 +133,16 @@ def test_evaluate_compares_in_the_stated_mask() -> None:
     )
     assert result["chi_para"]["nrmse_percent"] == metrics.nrmse(np.abs(estimate), np.abs(truth), expected["chi_para"])
     assert result["chi_dia"]["psnr_db"] is None
+    assert result["chi_para"]["xsim"] == metrics.xsim(np.abs(estimate), np.abs(truth), expected["chi_para"])
+    assert list(evaluate(found, true, only=("chi_dia", "csf_mask"))) == ["chi_dia"]
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_similarity_in_ppm_is_left_out_for_rates() -> None:
+    estimate, truth, brain = _images()
+    result = evaluate(_set(r2star=np.abs(estimate)), _set(r2star=np.abs(truth), brain_mask=brain))
+    assert result["r2star"]["xsim"] is None
+    assert result["r2star"]["ssim"] == metrics.ssim(np.abs(estimate), np.abs(truth), brain)
 
 
 def test_evaluate_refuses_what_cannot_be_compared() -> None:

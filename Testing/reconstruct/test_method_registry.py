@@ -10,6 +10,7 @@ from ChiSepPreprocessLib.artifacts import ARTIFACTS
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepReconstructLib import methods
 from ChiSepReconstructLib.solvers.closed_form import ClosedFormOptions
+from ChiSepReconstructLib.solvers.qsm import QsmOptions
 from ChiSepReconstructLib.solvers.tkd import TkdOptions
 
 
@@ -31,13 +32,13 @@ def test_description_is_json() -> None:
 
 
 def test_options_from_plain_values() -> None:
-    built = methods.get("closed-form").options({"relaxivity": "kim2025", "qsm": {"threshold": 0.1}})
-    assert built == ClosedFormOptions(relaxivity="kim2025", qsm=TkdOptions(threshold=0.1))
+    built = methods.get("closed-form").options({"relaxivity": "kim2025", "qsm": {"tkd": {"threshold": 0.1}}})
+    assert built == ClosedFormOptions(relaxivity="kim2025", qsm=QsmOptions(tkd=TkdOptions(threshold=0.1)))
     assert methods.get("tkd").options() == TkdOptions()
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="one of tkd, rts"):
+    with pytest.raises(InputError, match="one of tkd, tikhonov"):
         methods.get("magic")
     with pytest.raises(InputError, match="got treshold; expected some of threshold"):
         methods.get("tkd").options({"treshold": 0.1})

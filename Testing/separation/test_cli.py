@@ -172,11 +172,11 @@ def test_options_file_reaches_the_steps_and_is_checked(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, patient_folder: Path
 ) -> None:
     options = tmp_path / "options.json"
-    options.write_text('{"closed-form": {"qsm": {"threshold": 0.125}}}')
+    options.write_text('{"closed-form": {"qsm": {"method": "tkd", "tkd": {"threshold": 0.125}}}}')
     code, _, _ = call(capsys, "reconstruct", patient_folder / "truth", "-o", tmp_path / "out", "--options", options)
     assert code == 0
     note = json.loads((tmp_path / "out" / "closed-form" / "chi_para.json").read_text())
-    assert note["options"]["qsm"]["threshold"] == 0.125
+    assert note["options"]["qsm"]["tkd"]["threshold"] == 0.125
     options.write_text('{"preprocess": {"background": {"radius": 3}}}')
     code, _, err = call(capsys, "reconstruct", patient_folder / "truth", "-o", tmp_path / "new", "--options", options)
     assert code == 2

@@ -18,10 +18,12 @@ Mask = NDArray[np.bool_]
 _HFEN_SIGMA_VOXELS, _HFEN_TRUNCATE = 1.5, 4.5
 #: Window of :func:`ssim`, voxels, and its constants.
 _SSIM_WINDOW, _SSIM_K1, _SSIM_K2, _SSIM_RANGE = 7, 0.01, 0.03, 255.0
+#: The same of :func:`xsim`, whose data range is 1 ppm.
+_XSIM_WINDOW, _XSIM_K1, _XSIM_K2 = 5, 0.01, 0.001
 
 
 def nrmse(estimate: Volume, truth: Volume, mask: Mask) -> float:
-    """Normalised root-mean-square error in percent: ``100 ‖x − r‖ / ‖r‖`` over the mask.
+    """Normalised root-mean-square error in percent: ``100 ‖x − r‖ / ‖r‖`` over the mask, as in the code of χ-sepnet.
 
     Raises
     ------
@@ -48,7 +50,8 @@ def nrmse_detrended(estimate: Volume, truth: Volume, mask: Mask) -> float:
 def psnr_db(estimate: Volume, truth: Volume, mask: Mask, peak: float = 1.0) -> float:
     """Peak signal-to-noise ratio in dB: ``20 log₁₀(peak / RMSE)`` over the mask.
 
-    χ-sepnet takes the peak as 1 ppm; numbers with another peak, such as the largest label, cannot be compared.
+    The code of χ-sepnet takes the peak as 1 ppm; numbers with another peak, such as the largest label, cannot be
+    compared.
     Infinite if both images are equal.
     """
     x, r = _inside(estimate, truth, mask)
@@ -60,7 +63,7 @@ def hfen(estimate: Volume, truth: Volume, mask: Mask) -> float:
     """High-frequency error norm in percent: ``100 ‖L x − L r‖ / ‖L r‖`` over the mask.
 
     ``L`` is the Laplacian of a Gaussian of σ = 1.5 voxels, cut to 15³ voxels, applied to the images set to 0 outside
-    the mask and extended by zeros.
+    the mask and extended by zeros. The code of χ-sepnet does not hold its HFEN; this is the usual one.
 
     References
     ----------
@@ -86,34 +89,55 @@ def hfen(estimate: Volume, truth: Volume, mask: Mask) -> float:
 def ssim(estimate: Volume, truth: Volume, mask: Mask) -> float:
     """Structural similarity, the mean over the mask of a map from 7³ windows.
 
-    Images are 0 outside the mask; inside, their joint minimum is subtracted and their joint maximum scaled to 255.
-    Uniform windows, sample covariance, K₁ = 0.01, K₂ = 0.03, data range 255, mirrored at the border.
+    So does the code of χ-sepnet: images are 0 outside the mask; inside, their joint minimum is subtracted and their
+    joint maximum scaled to 255. Uniform windows, sample covariance, K₁ = 0.01, K₂ = 0.03, data range 255, mirrored at
+    the border.
 
     References
     ----------
     Wang et al., IEEE Trans Image Process 13:600 (2004), eq. 13.
     """
+    x, r = _inside(estimate, truth, mask)
+    lowest = min(x.min(), r.min())
+    scale = _SSIM_RANGE / (max(x.max(), r.max()) - lowest)
+    scaled_x, scaled_r = ((image.astype(np.float64) - lowest) * scale for image in (estimate, truth))
+    c1, c2 = (_SSIM_K1 * _SSIM_RANGE) ** 2, (_SSIM_K2 * _SSIM_RANGE) ** 2
+    return _similarity(scaled_x, scaled_r, mask, _SSIM_WINDOW, c1, c2)
+
+
+def xsim(estimate: Volume, truth: Volume, mask: Mask) -> float:
+    """Structural similarity of susceptibility maps in ppm, the mean over the mask of a map from 5³ windows.
+
+    As :func:`ssim`, but on the images themselves, in ppm and 0 outside the mask: neither an outlier nor the sign of χ
+    changes the scale. Data range 1 ppm, K₁ = 0.01, K₂ = 0.001. It is made for ppm; in other units it says nothing.
+
+    References
+    ----------
+    Milovic et al., Magn Reson Med (2024), doi:10.1002/mrm.30271; the uniform window is that of QSM-CI.
+    """
+    _inside(estimate, truth, mask)
+    return _similarity(estimate, truth, mask, _XSIM_WINDOW, _XSIM_K1**2, _XSIM_K2**2)
+
+
+def _similarity(estimate: Volume, truth: Volume, mask: Mask, window: int, c1: float, c2: float) -> float:
+    """Mean over the mask of the structural similarity of two images, taken as 0 outside it, in uniform windows."""
     from scipy.ndimage import uniform_filter
 
-    x_inside, r_inside = _inside(estimate, truth, mask)
     # Exact: no window of a voxel in the mask reaches out of the box, or only where the image ends.
-    box = bounding_box(mask, margin=_SSIM_WINDOW // 2)
-    estimate, truth, mask = estimate[box], truth[box], mask[box]
-    lowest = min(x_inside.min(), r_inside.min())
-    scale = _SSIM_RANGE / (max(x_inside.max(), r_inside.max()) - lowest)
-    x, r = (np.where(mask, (image - lowest) * scale, 0.0) for image in (estimate.astype(float), truth.astype(float)))
+    box = bounding_box(mask, margin=window // 2)
+    mask = mask[box]
+    x, r = (np.where(mask, image[box].astype(np.float64), 0.0) for image in (estimate, truth))
 
     def mean(image: NDArray[np.float64]) -> NDArray[np.float64]:
-        smooth: NDArray[np.float64] = uniform_filter(image, _SSIM_WINDOW)
+        smooth: NDArray[np.float64] = uniform_filter(image, window)
         return smooth
 
     mean_x, mean_r = mean(x), mean(r)
-    to_sample = _SSIM_WINDOW**3 / (_SSIM_WINDOW**3 - 1.0)
-    variance_x, variance_r = to_sample * (mean(x * x) - mean_x**2), to_sample * (mean(r * r) - mean_r**2)
+    to_sample = window**3 / (window**3 - 1.0)
+    variances = to_sample * (mean(x * x) - mean_x**2 + mean(r * r) - mean_r**2)
     covariance = to_sample * (mean(x * r) - mean_x * mean_r)
-    c1, c2 = (_SSIM_K1 * _SSIM_RANGE) ** 2, (_SSIM_K2 * _SSIM_RANGE) ** 2
     similarity = (2 * mean_x * mean_r + c1) * (2 * covariance + c2)
-    similarity /= (mean_x**2 + mean_r**2 + c1) * (variance_x + variance_r + c2)
+    similarity /= (mean_x**2 + mean_r**2 + c1) * (variances + c2)
     return float(similarity[mask].mean())
 
 
@@ -133,4 +157,8 @@ METRICS: dict[str, Callable[[Volume, Volume, Mask], float]] = {
     "psnr_db": psnr_db,
     "hfen_percent": hfen,
     "ssim": ssim,
+    "xsim": xsim,
 }
+
+#: Metrics that mean something for maps in ppm alone.
+IN_PPM = frozenset({"xsim"})

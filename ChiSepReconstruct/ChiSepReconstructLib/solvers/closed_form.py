@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..masks.reference import reference_in
 from ..physics.relaxivity import Relaxivity, RelaxivityOptions
+from .qsm import QsmOptions, quantitative_susceptibility
 from .solution import Solution
-from .tkd import TkdOptions, tkd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +22,11 @@ class ClosedFormOptions(RelaxivityOptions):
 
     Parameters
     ----------
-    qsm : TkdOptions
+    qsm : QsmOptions
         How the susceptibility is found from the local field.
     """
 
-    qsm: TkdOptions = field(default_factory=TkdOptions)
+    qsm: QsmOptions = field(default_factory=QsmOptions)
 
 
 def separate(
@@ -60,14 +59,14 @@ def separate(
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: ClosedFormOptions, report: Reporter) -> Solution:
-    """QSM by thresholded k-space division, referenced to CSF, then :func:`separate` with R2′."""
+    """QSM, referenced to CSF, then :func:`separate` with R2′."""
     return separate_maps(maps, mask, "r2prime", options.constants(maps.scan), options.qsm, report)
 
 
 def separate_maps(
-    maps: MapSet, mask: NDArray[np.bool_], rate: str, constants: Relaxivity, qsm: TkdOptions, report: Reporter
+    maps: MapSet, mask: NDArray[np.bool_], rate: str, constants: Relaxivity, qsm: QsmOptions, report: Reporter
 ) -> Solution:
-    """QSM by thresholded k-space division, referenced to CSF, then :func:`separate`.
+    """QSM, referenced to CSF, then :func:`separate`.
 
     Parameters
     ----------
@@ -75,13 +74,12 @@ def separate_maps(
         Artifact that holds the decay rate, 1/s.
     constants : Relaxivity
         Of that rate.
-    qsm : TkdOptions
+    qsm : QsmOptions
         How the susceptibility is found from the local field.
     """
-    chi = tkd(maps.array("local_field"), mask, maps.grid.voxel_size_mm, maps.scan.b0_direction_ijk, qsm,
-              report.span(0.0, 0.8))  # fmt: skip
-    chi, reference = reference_in(maps, mask, chi)
+    found = quantitative_susceptibility(maps, mask, qsm, report.span(0.0, 0.9))
     report("closed form", 0.9)
+    chi = found.maps["chi_total"]
     chi_para, chi_dia = (one * mask for one in separate(chi, maps.array(rate), constants))
-    record = {"reference": reference.record(), "relaxivity": asdict(constants)}
-    return Solution({"chi_total": chi, "chi_para": chi_para, "chi_dia": chi_dia}, record, reference.warnings)
+    record = {**found.record, "relaxivity": asdict(constants)}
+    return Solution({"chi_total": chi, "chi_para": chi_para, "chi_dia": chi_dia}, record, found.warnings)

@@ -51,7 +51,7 @@ class R2StarQsmOptions(JointOptions):
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: R2StarQsmOptions, report: Reporter) -> Solution:
-    """χ-separation from R2* and the local field; the start and the closed form take their QSM from TKD.
+    """χ-separation from R2* and the local field.
 
     References
     ----------

@@ -16,12 +16,15 @@ from ChiSepReconstructLib.evaluation.regions import RegionComparison
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_SUSCEPTIBILITY = ("chi_total", "chi_para", "chi_dia")
 _PANEL_INCHES, _DOTS_PER_INCH, _FONT_SIZE = 2.6, 150, 8.0
 _INK, _FAINT, _ACCENT = "#20242c", "#7a808c", "#1f5f8b"
 
 
 def write_scatter(path: Path, found: Mapping[str, Mapping[str, RegionComparison]]) -> None:
     """Draw a panel for each estimate (column) and map (row): a point a region, the line, its slope and R².
+
+    Where there are susceptibility maps, only they are drawn.
 
     Parameters
     ----------
@@ -44,6 +47,7 @@ def write_scatter(path: Path, found: Mapping[str, Mapping[str, RegionComparison]
     names = list(dict.fromkeys(name for maps in found.values() for name, one in maps.items() if one.line))
     if not names:
         raise InputError("plot", "no regions with a truth", "a label map and a truth", "Add --labels and --truth.")
+    names = [name for name in names if name in _SUSCEPTIBILITY] or names
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": _FONT_SIZE, "text.color": _INK}):
         size = (_PANEL_INCHES * len(found) + 0.4, _PANEL_INCHES * len(names) + 0.2)
         figure = Figure(figsize=size, dpi=_DOTS_PER_INCH, layout="constrained")
@@ -54,8 +58,7 @@ def write_scatter(path: Path, found: Mapping[str, Mapping[str, RegionComparison]
             for axes, label, one in zip(row, found, compared, strict=True):
                 _panel(axes, one, limits) if one else axes.set_axis_off()
                 axes.set_title(f"{name}, {label}" if one else "", fontsize=_FONT_SIZE)
-                axes.set_xlabel(f"truth ({ARTIFACTS[name].unit})")
-            row[0].set_ylabel(f"estimate ({ARTIFACTS[name].unit})")
+                axes.set(xlabel=f"truth ({ARTIFACTS[name].unit})", ylabel=f"estimate ({ARTIFACTS[name].unit})")
         with writing(path) as temporary:
             FigureCanvasAgg(figure).print_png(str(temporary))  # type: ignore[no-untyped-call]
 
