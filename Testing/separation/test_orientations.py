@@ -17,7 +17,6 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.files import write_map
 from oriented_heads import SHAPE, brain, directions, oriented, own_fields, random_sources, relative_error
 
-
 #: So much room that periodic images hardly matter, as the command line crops to the brain.
 _PADDING = 2.0
 
