@@ -32,7 +32,7 @@ from .steps import (
     total_field_step,
 )
 
-__all__ = ["PRESETS", "PreprocessOptions", "combined_magnitude", "preprocess", "preset"]
+__all__ = ["PRESETS", "PreprocessOptions", "checked_maps", "combined_magnitude", "preprocess", "preset"]
 
 
 def preprocess(
@@ -73,7 +73,7 @@ def preprocess(
     """
     check_reconstructable(acquisition)
     chosen, report = options or PreprocessOptions(), Reporter(progress)
-    checked = _checked(MapSet(acquisition.grid, acquisition.scan, given or {}), acquisition, chosen)
+    checked = checked_maps(acquisition, given or {}, chosen)
     run = Run(_denoised(acquisition, chosen, report.span(0.0, 0.02)), chosen, dict(checked.maps))
     start = 0.02
     for name, products, share, step in _STEPS:
@@ -99,8 +99,15 @@ def _keep(run: Run, made: tuple[Map, ...], on_map: Callable[[Map], None] | None)
                 on_map(one)
 
 
-def _checked(given: MapSet, acquisition: Acquisition, options: PreprocessOptions) -> MapSet:
-    """Maps that are there; those that the user brought are held against their unit and the measured data."""
+def checked_maps(acquisition: Acquisition, given: Mapping[str, Map], options: PreprocessOptions) -> MapSet:
+    """Maps that are there; those that the user brought are held against their unit and the measured data.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be what it is called.
+    """
+    maps = MapSet(acquisition.grid, acquisition.scan, given)
     brought = {name: one for name, one in given.items() if one.method == "given"}
     checked = check_given_maps(brought, acquisition)
     if "brain_mask" in checked:
@@ -108,7 +115,7 @@ def _checked(given: MapSet, acquisition: Acquisition, options: PreprocessOptions
         doubts = check_mask(mask.data, magnitude, acquisition.grid.voxel_volume_mm3)
         mask = replace(mask, warnings=(*mask.warnings, *doubts))
         checked["brain_mask"] = eroded_mask(mask, options.mask.erosion_mm)
-    return given.including(*checked.values())
+    return maps.including(*checked.values())
 
 
 def _denoised(acquisition: Acquisition, options: PreprocessOptions, report: Reporter) -> Acquisition:

@@ -12,7 +12,7 @@ from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet
 from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
 from ChiSepPreprocessLib.given import read_given_map
 from ChiSepPreprocessLib.loading import LoadOptions, check_reconstructable, load_acquisition
-from ChiSepPreprocessLib.pipeline import PreprocessOptions, preprocess
+from ChiSepPreprocessLib.pipeline import PreprocessOptions, checked_maps, preprocess
 from ChiSepPreprocessLib.progress import Progress, Reporter
 from ChiSepPreprocessLib.quality.picture import write_quality_picture
 from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
@@ -113,7 +113,7 @@ class _Loaded:
 
 
 def _loaded(inputs: Inputs, output: Path, options: PreprocessOptions, report: Reporter, on_loaded: OnLoaded) -> _Loaded:
-    """Read everything, before anything is written."""
+    """Read everything, and refuse what cannot be used before anything is written."""
     check_apart(output, (path for paths in inputs.roles.values() for path in paths))
     mark = fingerprint(inputs.roles, {"load": asdict(inputs.load), "preprocess": asdict(options)})
     given = inputs.given_maps()
@@ -121,6 +121,7 @@ def _loaded(inputs: Inputs, output: Path, options: PreprocessOptions, report: Re
         inputs.gre, gre_phase=inputs.gre_phase, se=inputs.se, flair=inputs.flair, options=inputs.load, report=report
     )
     check_reconstructable(acquisition)
+    checked_maps(acquisition, given, options)
     if on_loaded is not None:
         on_loaded(acquisition)
     return _Loaded(acquisition, given, inputs.roles, mark)

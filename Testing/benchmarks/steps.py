@@ -189,8 +189,9 @@ def _quality(a: Arrays) -> Arrays:
 
 
 def _tkd(a: Arrays) -> Arrays:
-    field_ppm = hz_to_ppm(a["local"], a["scan"].reference_frequency_hz)
-    return {"chi": tkd(field_ppm, a["valid"], a["size"], a["b0"], TkdOptions(), a["report"])}
+    box = bounding_box(a["valid"])  # as the reconstruction does
+    field_ppm = hz_to_ppm(a["local"][box], a["scan"].reference_frequency_hz)
+    return {"chi": tkd(field_ppm, a["valid"][box], a["size"], a["b0"], TkdOptions(), a["report"])}
 
 
 _FIELD = ("total", "mask", "region", "residual", "sigma")

@@ -52,7 +52,7 @@ def test_cosmos_of_registered_maps_by_the_command_line(folders: list[Path], chi:
                      "-o", str(tmp_path / "out")) == 0  # fmt: skip
     result = read_run(tmp_path / "out", "cosmos")["chi_total"]
     assert relative_error(result.data, chi, brain(), offset_free=True) < 2.2e-3
-    assert result.options["least_angle_deg"] == pytest.approx(28.0, abs=0.01)
+    assert result.options["orientations"]["least_angle_deg"] == pytest.approx(28.0, abs=0.01)
 
 
 def test_one_orientation_is_refused(folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,7 +90,7 @@ def test_panel_hands_over_every_parameter(open_panel: Open, record: Record, fake
     ui = panel.ui
     for name in ("gre", "grePhase", "se", "flair", "mask", "output"):
         getattr(ui, f"{name}PathLineEdit").currentPath = f"/data/{name}"
-    ui.methodComboBox.currentIndex = 1 - ui.methodComboBox.currentIndex
+    ui.methodComboBox.currentIndex = 0
     ui.overwriteCheckBox.checked = True
     method = panel.logic.getParameterNode().GetParameter("method")
     panel.startJob().close()
