@@ -139,7 +139,8 @@ def test_the_true_field_bends_as_the_phase_does(
             acquisition.gre_magnitude, phases[way], scan.echo_times_s, acquisition.grid.voxel_size_mm, field
         )
 
-    true, negative, half, other = map(found_for, (field_hz, -field_hz, field_hz / 2, random))
+    true, negative = found_for(field_hz), found_for(-field_hz)
+    half, other = found_for(field_hz / 2), found_for(random)
     assert true is not None
     assert negative is not None
     assert half is not None
