@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .artifacts import ARTIFACTS, Acquisition, Array, Kind, Map
+from .artifacts import ARTIFACTS, Acquisition, Array, Grid, Kind, Map
 from .dicom.bends import likeness
 from .errors import InputError
 from .files import read_mask, read_nifti
 from .masking.mask import MaskOptions, refine
 from .quantities import ppm_to_hz
+from .registration.resampling import resample
+from .segmentation import is_segmentation, read_segmentation
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class _Plausible:
 _RATE = "Is it in 1/ms, or a relaxation time? Convert it to a rate in 1/s."
 _FIELD = "Is it in Hz, rad or rad/s? Convert it to ppm of the imaging frequency."
 _LOCAL = f"{_FIELD} Is the background still in it? Hand it in as total_field then."
+
+#: Marks a mask that may lie on a grid of its own.
+_SEGMENTATION = {"segmentation": "nearest voxel"}
 
 #: What may be handed in, with the ranges that tell wrong units; masks have none. Medians in the brain: R2* 17 to 35,
 #: R2 10 to 20 and R2′ 4 to 15 1/s from 3 to 7 T; total field 0.03 to 0.2 ppm, local field 0.002 to 0.008 ppm.
@@ -68,7 +73,7 @@ def read_given_map(name: str, path: Path) -> Map:
     name : str
         Artifact name; of the maps that preprocessing makes, or a mask.
     path : Path
-        NIfTI file in the artifact's unit.
+        NIfTI file in the artifact's unit; for masks also a segmentation that Slicer saved.
 
     Returns
     -------
@@ -83,9 +88,29 @@ def read_given_map(name: str, path: Path) -> Map:
     if name not in _GIVEABLE:
         raise InputError("--map", f"'{name}'", f"one of {', '.join(_GIVEABLE)}", "Only these can be handed in.")
     is_mask = ARTIFACTS[name].kind is Kind.MASK
+    if is_mask and is_segmentation(path):
+        data, grid = read_segmentation(path)
+        return Map(name=name, data=data, grid=grid, options=_SEGMENTATION)
     data, grid = read_mask(path) if is_mask else read_nifti(path)
     one = Map(name=name, data=data, grid=grid)
     return replace(one, warnings=check_given(one))
+
+
+def on_grid(one: Map, grid: Grid) -> Map:
+    """Bring a segmentation onto the GRE's grid by its nearest voxels; other maps stay as they are.
+
+    Raises
+    ------
+    InputError
+        If it lies elsewhere.
+    """
+    if one.options != _SEGMENTATION or one.grid.matches(grid):
+        return one
+    moved = resample(one.data, one.grid, grid)
+    if not moved.any():
+        raise InputError("segmentation", "a segment outside the GRE", "the brain of this scan",
+                         "Draw it on an image of the same session.")  # fmt: skip
+    return replace(one, data=moved, grid=grid)
 
 
 def check_given(one: Map) -> tuple[str, ...]:

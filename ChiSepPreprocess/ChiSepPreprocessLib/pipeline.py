@@ -14,7 +14,7 @@ import numpy as np
 
 from .artifacts import Acquisition, Map, MapSet
 from .denoise.mppca import denoise_complex
-from .given import check_given_maps, eroded_mask
+from .given import check_given_maps, eroded_mask, on_grid
 from .loading import check_reconstructable
 from .masking.checks import check_mask
 from .masking.mask import combined_magnitude
@@ -107,8 +107,9 @@ def checked_maps(acquisition: Acquisition, given: Mapping[str, Map], options: Pr
     InputError
         If one of them cannot be what it is called.
     """
-    maps = MapSet(acquisition.grid, acquisition.scan, given)
-    brought = {name: one for name, one in given.items() if one.method == "given"}
+    placed = {name: on_grid(one, acquisition.grid) for name, one in given.items()}
+    maps = MapSet(acquisition.grid, acquisition.scan, placed)
+    brought = {name: one for name, one in placed.items() if one.method == "given"}
     checked = check_given_maps(brought, acquisition)
     if "brain_mask" in checked:
         mask, magnitude = checked["brain_mask"], combined_magnitude(acquisition.gre_magnitude)

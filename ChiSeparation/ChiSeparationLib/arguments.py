@@ -30,7 +30,7 @@ Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the res
 Methods = Annotated[str, typer.Option(help="Method, or several separated by commas; see 'chisep methods'.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 JsonLines = Annotated[bool, typer.Option("--progress-json", help="Print progress as JSON lines on standard output.")]
-MaskFile = Annotated[Path | None, typer.Option(help="Brain mask (NIfTI on the GRE's grid).")]
+MaskFile = Annotated[Path | None, typer.Option(help="Brain mask: NIfTI on the GRE's grid, or a .seg.nrrd of Slicer.")]
 GivenMaps = Annotated[
     list[str] | None, typer.Option("--map", help="NAME=FILE: use this map instead of computing it; may be repeated.")
 ]

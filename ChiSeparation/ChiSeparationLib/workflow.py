@@ -39,7 +39,7 @@ class Inputs:
     gre_phase, se, flair : tuple of Path
         Where they are not found beside ``gre``.
     mask : Path, optional
-        Brain mask as NIfTI on the GRE's grid.
+        Brain mask as NIfTI on the GRE's grid, or a segmentation as Slicer saves it.
     maps : mapping of str to Path
         Maps by artifact name as NIfTI, used instead of being computed.
     load : LoadOptions
