@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ChiSepPreprocessLib.artifacts import MapSet, check_volume
+from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.options import check_choice
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..masks.reference import reference_in
-from ..physics.operators import DEFAULT_PADDING, DipoleOperator, Vector, as_tensor, best_device
+from ..physics.operators import DEFAULT_PADDING, DipoleOperator, Vector
+from .one_step import divide
 from .solution import Solution
 
 if TYPE_CHECKING:
@@ -94,17 +95,9 @@ def tikhonov(
     ----------
     Bilgic et al., J Magn Reson Imaging 40:181 (2014), section "ℓ2-regularized QSM".
     """
-    options, report = options or TikhonovOptions(), report or Reporter()
-    i, j, k = local_field_ppm.shape
-    check_volume("local_field", local_field_ppm, mask.shape)
-    report("dipole inversion", 0.0)
-    dipole = DipoleOperator((i, j, k), voxel_size_mm, b0_direction_ijk, padding=options.padding, device=best_device())
-    inside = as_tensor(mask, dipole.device)
-    response = inverse_response(dipole, voxel_size_mm, options)
-    chi = dipole.filtered(as_tensor(local_field_ppm, dipole.device) * inside, response) * inside
-    report("dipole inversion", 1.0)
-    inverted: NDArray[np.float32] = chi.cpu().numpy()
-    return inverted
+    chosen = options or TikhonovOptions()
+    return divide(local_field_ppm, mask, voxel_size_mm, b0_direction_ijk, chosen.padding,
+                  lambda dipole: inverse_response(dipole, voxel_size_mm, chosen), report)  # fmt: skip
 
 
 def inverse_response(dipole: DipoleOperator, voxel_size_mm: Vector, options: TikhonovOptions) -> Tensor:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ChiSepPreprocessLib.artifacts import MapSet, check_volume
+from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..masks.reference import reference_in
-from ..physics.operators import DEFAULT_PADDING, DipoleOperator, Vector, as_tensor, best_device
+from ..physics.operators import DEFAULT_PADDING, DipoleOperator, Vector
+from .one_step import divide
 from .solution import Solution
 
 if TYPE_CHECKING:
@@ -86,17 +87,9 @@ def tkd(
     ----------
     Shmueli et al., Magn Reson Med 62:1510 (2009); Schweser et al., Magn Reson Med 69:1582 (2013).
     """
-    options, report = options or TkdOptions(), report or Reporter()
-    i, j, k = local_field_ppm.shape
-    check_volume("local_field", local_field_ppm, mask.shape)
-    report("dipole inversion", 0.0)
-    dipole = DipoleOperator((i, j, k), voxel_size_mm, b0_direction_ijk, padding=options.padding, device=best_device())
-    inverse = inverse_kernel(dipole, options)
-    inside = as_tensor(mask, dipole.device)
-    chi = dipole.filtered(as_tensor(local_field_ppm, dipole.device) * inside, inverse) * inside
-    report("dipole inversion", 1.0)
-    inverted: NDArray[np.float32] = chi.cpu().numpy()
-    return inverted
+    chosen = options or TkdOptions()
+    return divide(local_field_ppm, mask, voxel_size_mm, b0_direction_ijk, chosen.padding,
+                  lambda dipole: inverse_kernel(dipole, chosen), report)  # fmt: skip
 
 
 def inverse_kernel(dipole: DipoleOperator, options: TkdOptions) -> Tensor:
