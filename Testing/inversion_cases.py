@@ -6,7 +6,8 @@ import numpy as np
 
 import sphere_fields
 from ChiSepPreprocessLib.artifacts import Array, Grid, Map, MapSet, ScanParameters
-from ChiSepReconstructLib.physics.operators import Differences, DipoleOperator, Shape, Vector, as_tensor
+from ChiSepReconstructLib.physics.fourier import Shape
+from ChiSepReconstructLib.physics.operators import Differences, DipoleOperator, Vector, as_tensor
 from ChiSepReconstructLib.solvers.field_problem import FieldProblem
 
 OBLIQUE: Vector = (0.36, -0.48, 0.8)

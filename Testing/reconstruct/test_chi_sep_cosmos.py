@@ -12,6 +12,7 @@ from ChiSepPreprocessLib.artifacts import Array, MapSet
 from ChiSepPreprocessLib.dipole import dipole_kernel
 from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter
+from ChiSepReconstructLib.physics.fourier import PaddedFourier, padded_shape
 from ChiSepReconstructLib.physics.relaxation import r2prime_from_chi
 from ChiSepReconstructLib.physics.relaxivity import Relaxivity
 from ChiSepReconstructLib.solvers.chi_sep_cosmos import ChiSepCosmosOptions, Relaxation, run, separate_jointly
@@ -86,7 +87,8 @@ def test_it_is_the_non_negative_least_squares_solution(relaxation_weight: float)
     """Against a dense active-set solver for p and n, from data that no pair of sources explains."""
     from scipy.optimize import nnls
 
-    shape, padded, rng = (5, 4, 3), (8, 6, 5), np.random.default_rng(4)
+    shape, rng = (5, 4, 3), np.random.default_rng(4)
+    padded = padded_shape(shape, 0.5)
     kernels = [dipole_kernel(padded, (1.0, 1.2, 1.5), one) for one in directions()]
     weights = rng.uniform(0.3, 1.5, (3, *shape)).astype(np.float32)
     fields = rng.normal(0, 0.03, (3, *shape)).astype(np.float32)
@@ -94,7 +96,8 @@ def test_it_is_the_non_negative_least_squares_solution(relaxation_weight: float)
     rho = (relaxation_weight * np.square(weights).sum(axis=0)).astype(np.float32)
     problem = OrientedProblem(
         tuple(map(torch.from_numpy, fields)), tuple(map(torch.from_numpy, weights)), torch.ones(shape),
-        tuple(torch.from_numpy(one) + 0j for one in kernels), padded, {},
+        tuple(torch.from_numpy(one) + 0j for one in kernels),
+        PaddedFourier(shape, 0.5, "cpu"), {},
     )  # fmt: skip
     rates = Relaxation(1.3, 0.7, torch.from_numpy(mean), torch.from_numpy(rho))
     torch.set_num_threads(1)  # so few voxels are not worth more

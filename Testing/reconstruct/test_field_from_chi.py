@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepReconstructLib.physics.forward import field_from_chi
-from ChiSepReconstructLib.physics.operators import Shape, Vector
+from ChiSepReconstructLib.physics.fourier import Shape
+from ChiSepReconstructLib.physics.operators import Vector
 
 _AXIAL: Vector = (0.0, 0.0, 1.0)
 _OBLIQUE: Vector = (0.36, -0.48, 0.8)

@@ -12,7 +12,8 @@ import torch
 from adjoint_check import Operation, adjoint_mismatch
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepReconstructLib.physics.forward import field_from_chi
-from ChiSepReconstructLib.physics.operators import Differences, DipoleOperator, Shape, Vector, as_tensor, padded_shape
+from ChiSepReconstructLib.physics.fourier import Shape, padded_shape
+from ChiSepReconstructLib.physics.operators import Differences, DipoleOperator, Vector, as_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,8 +36,8 @@ def test_dipole_is_its_own_adjoint(shape: Shape, padding: float) -> None:
 def test_padding_is_a_crop_of_the_larger_image() -> None:
     chi = np.random.default_rng(2).standard_normal((6, 7, 8)).astype(np.float32)
     operator = DipoleOperator((6, 7, 8), (1.0, 1.0, 1.5), _OBLIQUE, padding=0.4)
-    assert all(large >= 1.4 * n for large, n in zip(operator.padded_shape, (6, 7, 8), strict=True))
-    larger = np.zeros(operator.padded_shape, dtype=np.float32)
+    assert all(large >= 1.4 * n for large, n in zip(operator.fourier.padded_shape, (6, 7, 8), strict=True))
+    larger = np.zeros(operator.fourier.padded_shape, dtype=np.float32)
     larger[:6, :7, :8] = chi
     expected = field_from_chi(larger, (1.0, 1.0, 1.5), _OBLIQUE, padding=0.0)[:6, :7, :8]
     np.testing.assert_allclose(on_arrays(operator)(chi), expected, atol=1e-6)

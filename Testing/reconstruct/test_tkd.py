@@ -9,7 +9,8 @@ from ChiSepPreprocessLib.dipole import dipole_kernel
 from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepReconstructLib.physics.forward import field_from_chi
-from ChiSepReconstructLib.physics.operators import Shape, Vector
+from ChiSepReconstructLib.physics.fourier import Shape
+from ChiSepReconstructLib.physics.operators import Vector
 from ChiSepReconstructLib.solvers.tkd import TkdOptions, tkd
 
 _OBLIQUE: Vector = (0.36, -0.48, 0.8)

@@ -8,12 +8,11 @@ import numpy as np
 
 from ChiSepPreprocessLib.threads import in_slabs
 
-from ..physics.operators import Differences, Shape, as_tensor
+from ..physics.fourier import PaddedFourier
+from ..physics.operators import Differences, Vector, difference_power
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Vector = tuple[float, float, float]
 
 #: What becomes of a difference of the volume.
 QUADRATIC, SHRUNK, FREE = 0, 1, 2
@@ -81,23 +80,20 @@ class TotalVariationSplit:
         return result
 
 
-def inverse_spectrum(curvature: Tensor, penalty: float, shape: Shape, voxel_size_mm: Vector) -> Tensor:
+def inverse_spectrum(curvature: Tensor, penalty: float, fourier: PaddedFourier, voxel_size_mm: Vector) -> Tensor:
     """``1 / (curvature + ρ ∇ᵀ∇)`` in k-space, with periodic forward differences; 0 at ``k = 0``.
 
     Parameters
     ----------
     curvature : Tensor
-        Of the data term, in the ``rfftn`` layout of ``shape``; not changed.
+        Of the data term, a half spectrum; not changed.
     penalty : float
         ``ρ``, mm².
-    shape : tuple of int
-        (I, J, K) of the periodic volume.
+    fourier : PaddedFourier
+        Of the periodic volume.
     voxel_size_mm : tuple of float
         Along i, j, k.
     """
-    axes = [np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), np.fft.rfftfreq(shape[2])]
-    powers = [4 * np.sin(np.pi * axis) ** 2 / size**2 for axis, size in zip(axes, voxel_size_mm, strict=True)]
-    laplacian = sum(np.meshgrid(*powers, indexing="ij", sparse=True))
-    inverse = as_tensor(np.asarray(laplacian), str(curvature.device)).mul_(penalty).add_(curvature).reciprocal_()
+    inverse = difference_power(fourier, voxel_size_mm).mul_(penalty).add_(curvature).reciprocal_()
     inverse[0, 0, 0] = 0
     return inverse

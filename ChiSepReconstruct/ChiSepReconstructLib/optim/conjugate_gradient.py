@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ChiSepPreprocessLib.progress import Reporter
 
+from .inner_product import dot, norm
 from .outcome import Outcome, Status
 
 if TYPE_CHECKING:
@@ -62,38 +63,28 @@ def conjugate_gradient(
     ----------
     Hestenes & Stiefel, J Res Natl Bur Stand 49:409 (1952).
     """
-    report, scale = report or Reporter(), _norm(rhs)
+    report, scale = report or Reporter(), norm(rhs)
     x = rhs.new_zeros(rhs.shape) if start is None else start.clone()
     if scale == 0:
         return Outcome(x.zero_(), Status.CONVERGED, ())
     residual = rhs.clone() if start is None else rhs - apply(x)
     improved = residual if precondition is None else precondition(residual)
-    direction, power = improved.clone(), _dot(residual, improved)
+    direction, power = improved.clone(), dot(residual, improved)
     residuals: list[float] = []
-    if _norm(residual) <= tolerance * scale:
+    if norm(residual) <= tolerance * scale:
         return Outcome(x, Status.CONVERGED, ())
     while len(residuals) < most_iterations:
         image = apply(direction)
-        curvature = _dot(direction, image)
+        curvature = dot(direction, image)
         if not 0 < curvature < float("inf"):
             return Outcome(x, Status.BREAKDOWN, tuple(residuals))
         x.add_(direction, alpha=power / curvature)
         residual.sub_(image, alpha=power / curvature)
-        residuals.append(_norm(residual) / scale)
+        residuals.append(norm(residual) / scale)
         report(step, len(residuals) / most_iterations)
         if residuals[-1] <= tolerance:
             return Outcome(x, Status.CONVERGED, tuple(residuals))
         improved = residual if precondition is None else precondition(residual)
-        power, last = _dot(residual, improved), power
+        power, last = dot(residual, improved), power
         direction.mul_(power / last).add_(improved)
     return Outcome(x, Status.LIMIT, tuple(residuals))
-
-
-def _dot(one: Tensor, other: Tensor) -> float:
-    import torch
-
-    return float(torch.dot(one.reshape(-1), other.reshape(-1)))
-
-
-def _norm(volume: Tensor) -> float:
-    return _dot(volume, volume) ** 0.5

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ChiSepPreprocessLib.progress import Reporter
 
+from .inner_product import norm
 from .outcome import Outcome, Status
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ def lsmr(
     Fong & Saunders, SIAM J Sci Comput 33:2950 (2011), section 2 and 5.1; the names are theirs.
     """
     report = report or Reporter()
-    beta = _norm(rhs)
+    beta = norm(rhs)
     u = rhs / beta if beta else rhs.clone()
     v = adjoint(u)
-    alpha = _norm(v)
+    alpha = norm(v)
     x = v.new_zeros(v.shape)
     if alpha * beta == 0:
         return Outcome(x, Status.CONVERGED, ())
@@ -107,14 +108,7 @@ def lsmr(
 
 def _normalise(volume: Tensor) -> float:
     """Divide by the norm, in place, and return it; zero stays zero."""
-    norm = _norm(volume)
-    if norm:
-        volume.mul_(1.0 / norm)
-    return norm
-
-
-def _norm(volume: Tensor) -> float:
-    import torch
-
-    flat = (torch.view_as_real(volume) if volume.is_complex() else volume).reshape(-1)
-    return float(torch.dot(flat, flat)) ** 0.5
+    length = norm(volume)
+    if length:
+        volume.mul_(1.0 / length)
+    return length

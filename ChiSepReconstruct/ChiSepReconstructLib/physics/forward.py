@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.artifacts import check_volume
 
-from .operators import DEFAULT_PADDING, DipoleOperator, Vector, as_tensor, best_device
+from .fourier import DEFAULT_PADDING
+from .operators import DipoleOperator, Vector, as_tensor, best_device
 
 
 def field_from_chi(

@@ -5,47 +5,27 @@ Everything runs where its tensors lie, on the processor or on a GPU, in float32.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.dipole import dipole_kernel
-from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.threads import in_slabs, thread_count
+
+from .fourier import DEFAULT_PADDING, PaddedFourier, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Shape = tuple[int, int, int]
 Vector = tuple[float, float, float]
-
-#: Zeros added to each axis, as a share of its length, so that the field hardly wraps around.
-DEFAULT_PADDING = 0.5
-
-
-def padded_shape(shape: Shape, padding: float) -> Shape:
-    """Shape with at least ``padding`` × length zeros on each axis, enlarged to a length that the FFT likes.
-
-    Without padding the shape is left as it is: the convolution is then circular.
-
-    Raises
-    ------
-    InputError
-        If the padding is negative.
-    """
-    from scipy.fft import next_fast_len
-
-    if not 0 <= padding <= 4:
-        raise InputError("padding", padding, "a share of the axis from 0 to 4")
-    if padding == 0:
-        return shape
-    i, j, k = (int(next_fast_len(int(np.ceil(n * (1.0 + padding))), real=True)) for n in shape)
-    return i, j, k
 
 
 def best_device() -> str:
     """``"cuda"`` where torch sees a GPU, else ``"cpu"``; the processor's threads are set to the cores it may use."""
+    # Large tensors in large pages, on Linux: touching those of a new one else takes as long as working on it.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch
 
     if torch.cuda.is_available():
@@ -82,27 +62,28 @@ class DipoleOperator:
         self, shape: Shape, voxel_size_mm: Vector, b0_direction_ijk: Vector, *,
         padding: float = DEFAULT_PADDING, device: str = "cpu",
     ) -> None:  # fmt: skip
-        self.shape = shape
-        self.padded_shape, self.device = padded_shape(shape, padding), device
-        self.kernel = as_tensor(dipole_kernel(self.padded_shape, voxel_size_mm, b0_direction_ijk), device)
+        self.fourier, self.device = PaddedFourier(shape, padding, device), device
+        kernel = dipole_kernel(self.fourier.padded_shape, voxel_size_mm, b0_direction_ijk)
+        self.kernel = as_tensor(kernel, device)
         # Complex, as torch multiplies a complex by a real tensor at a quarter of the speed.
-        self._spectrum = self.kernel + 0j
+        self.spectrum = self.kernel + 0j
 
     def __call__(self, chi_ppm: Tensor) -> Tensor:
         """Field in ppm of a susceptibility in ppm, both of ``shape``."""
-        return self._filtered(chi_ppm, self._spectrum)
+        return self.fourier.volume(self.fourier.spectrum(chi_ppm).mul_(self.spectrum))
 
     def filtered(self, volume: Tensor, response: Tensor) -> Tensor:
-        """Pad, multiply with a real response in k-space (``rfftn`` layout of ``padded_shape``), crop back."""
-        return self._filtered(volume, response + 0j)
+        """Pad, multiply with a real response in k-space (``rfftn`` layout of the padded shape), crop back."""
+        return self.fourier.volume(self.fourier.spectrum(volume).mul_(response + 0j))
 
-    def _filtered(self, volume: Tensor, response: Tensor) -> Tensor:
-        import torch
 
-        spectrum = torch.fft.rfftn(volume, s=self.padded_shape)
-        spectrum *= response
-        i, j, k = self.shape
-        return torch.fft.irfftn(spectrum, s=self.padded_shape)[:i, :j, :k]
+def difference_power(fourier: PaddedFourier, voxel_size_mm: Vector) -> Tensor:
+    """``∇ᵀ∇`` of circular forward differences per mm in k-space, ``Σ (2 − 2 cos 2πm/N) / size²``, real."""
+    axes = [np.fft.fftfreq(count) for count in fourier.padded_shape[:2]]
+    axes.append(np.fft.rfftfreq(fourier.padded_shape[2]))
+    powers = [4 * np.sin(np.pi * axis) ** 2 / size**2 for axis, size in zip(axes, voxel_size_mm, strict=True)]
+    i, j, k = (as_tensor(one, fourier.device) for one in powers)
+    return i[:, None, None] + j[:, None] + k
 
 
 class Differences:

@@ -99,7 +99,7 @@ def smoothed(volume: Tensor, dipole: DipoleOperator) -> Tensor:
     """Volume after a Tukey window on each axis of k-space, 1 in its inner half."""
     import torch
 
-    padded = dipole.padded_shape
+    padded = dipole.fourier.padded_shape
     responses = []
     for count, frequencies in zip(padded, (torch.fft.fftfreq, torch.fft.fftfreq, torch.fft.rfftfreq), strict=True):
         share = 2.0 * frequencies(count, device=dipole.device).abs()

@@ -16,7 +16,7 @@ from ChiSepPreprocessLib.progress import Reporter
 from ..masks.reference import reference_in
 from ..optim.conjugate_gradient import conjugate_gradient
 from ..optim.outcome import Outcome, Status
-from ..physics.operators import DEFAULT_PADDING
+from ..physics.fourier import DEFAULT_PADDING
 from .orientations import LEAST_ANGLE_DEG, OrientedProblem, oriented_problem
 from .solution import Solution
 
@@ -98,7 +98,7 @@ def cosmos_in_closed_form(problem: OrientedProblem, least_mean_square: float) ->
     Liu et al., Magn Reson Med 61:196 (2009).
     """
     spectrum = problem.gathered(problem.fields).mul_(inverse_response(problem, least_mean_square))
-    return problem.cropped(spectrum) * problem.mask
+    return problem.fourier.volume(spectrum) * problem.mask
 
 
 def cosmos(problem: OrientedProblem, options: CosmosOptions, report: Reporter | None = None) -> Outcome:
@@ -127,7 +127,7 @@ def cosmos(problem: OrientedProblem, options: CosmosOptions, report: Reporter | 
     inverse = inverse_response(problem, options.least_mean_square)
 
     def precondition(residual: Tensor) -> Tensor:
-        return problem.cropped(problem.spectrum(residual).mul_(inverse)) * problem.mask
+        return problem.fourier.volume(problem.fourier.spectrum(residual).mul_(inverse)) * problem.mask
 
     return conjugate_gradient(
         problem.normal, problem.weighted_fields(), cosmos_in_closed_form(problem, options.least_mean_square),
@@ -146,7 +146,7 @@ def conditioning(problem: OrientedProblem, least_mean_square: float) -> tuple[di
     import torch
 
     mean_square = problem.mean_square_kernel()
-    for axis, (stored, length) in enumerate(zip(mean_square.shape, problem.padded, strict=True)):
+    for axis, (stored, length) in enumerate(zip(mean_square.shape, problem.fourier.padded_shape, strict=True)):
         kept = [index for index in range(stored) if 2 * index != length]
         mean_square = mean_square.index_select(axis, torch.tensor(kept, device=mean_square.device))
     values = mean_square.flatten()[1:]

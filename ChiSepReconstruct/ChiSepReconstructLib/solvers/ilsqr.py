@@ -33,6 +33,7 @@ from ChiSepPreprocessLib.progress import Reporter
 from ..masks.reference import reference_in
 from ..optim.lsmr import lsmr
 from ..optim.outcome import Outcome
+from ..physics.fourier import SpectralModel
 from ..physics.operators import DipoleOperator
 from .field_problem import FieldProblem, field_problem
 from .solution import Solution
@@ -138,54 +139,6 @@ def check_iteration(name: str, tolerance: float, iterations: int) -> None:
         raise InputError(f"iterations of {name}", iterations, "1 or more")
 
 
-class Spectral:
-    """``A X = C F⁻¹ R X``: from a spectrum, or its part where ``R`` is not 0, to an image; and the adjoint.
-
-    Spectra are halves, as ``rfftn`` makes them. A column that stands for two is √2 times the transform's, which makes
-    the inner products of halves those of whole spectra, and the adjoint simple.
-
-    Parameters
-    ----------
-    dipole : DipoleOperator
-        For the grids.
-    response : Tensor
-        ``R``, real, in ``rfftn``'s layout of the padded shape.
-    sparse : bool
-        Whether ``R`` is 0 in most places, which are then left out of the unknown.
-    """
-
-    def __init__(self, dipole: DipoleOperator, response: Tensor, *, sparse: bool = False) -> None:
-        self._shape, self._padded_shape, self._spectrum_shape = dipole.shape, dipole.padded_shape, response.shape
-        columns = response.new_full(response.shape[-1:], 2.0**0.5)
-        columns[0] = 1.0
-        if dipole.padded_shape[-1] % 2 == 0:
-            columns[-1] = 1.0
-        self._support = response.reshape(-1).nonzero().squeeze(1) if sparse else None
-        # Complex, as torch multiplies a complex by a real tensor at a quarter of the speed.
-        self._image_factor = self._part(response / columns) + 0j
-        self._adjoint_factor = self._part(response * columns) + 0j
-
-    def _part(self, spectrum: Tensor) -> Tensor:
-        return spectrum if self._support is None else spectrum.reshape(-1)[self._support]
-
-    def image(self, values: Tensor) -> Tensor:
-        """Apply ``A``: spectrum to (I, J, K)."""
-        import torch
-
-        spectrum = values * self._image_factor
-        if self._support is not None:
-            spectrum = values.new_zeros(self._spectrum_shape.numel()).index_copy_(0, self._support, spectrum)
-        i, j, k = self._shape
-        whole = spectrum.reshape(self._spectrum_shape)
-        return torch.fft.irfftn(whole, s=self._padded_shape, norm="ortho")[:i, :j, :k]
-
-    def adjoint(self, image: Tensor) -> Tensor:
-        """Apply ``Aᵀ``: (I, J, K) to spectrum."""
-        import torch
-
-        return self._part(torch.fft.rfftn(image, s=self._padded_shape, norm="ortho")).mul_(self._adjoint_factor)
-
-
 def falling(values: Tensor, inside: Tensor, percentiles: tuple[float, float]) -> Tensor:
     """1 up to the lower percentile of the values inside, falling linearly to 0 at the upper one; 0 outside."""
     import torch
@@ -206,12 +159,12 @@ def least_squares(
     problem: FieldProblem, weights: Tensor, tolerance: float, iterations: int, report: Reporter | None = None
 ) -> Outcome:
     """χ that explains the field best in the sense of eq. 6, with streaks; in ppm, up to a constant, 0 outside."""
-    model = Spectral(problem.dipole, problem.dipole.kernel)
+    model = SpectralModel(problem.dipole.fourier, problem.dipole.kernel)
     root = weights.sqrt()
     found = lsmr(lambda x: model.image(x).mul_(root), lambda u: model.adjoint(root * u), root * problem.field,
                  tolerance=tolerance, most_iterations=iterations, report=report, step="least squares")  # fmt: skip
-    whole = Spectral(problem.dipole, problem.dipole.kernel.new_ones(problem.dipole.kernel.shape))
-    return Outcome(problem.mask * whole.image(found.x), found.status, found.residuals)
+    chi = problem.dipole.fourier.volume(model.spectrum(found.x))
+    return Outcome(problem.mask * chi, found.status, found.residuals)
 
 
 def fast_qsm(problem: FieldProblem) -> Tensor:
@@ -235,7 +188,7 @@ def _sphere(dipole: DipoleOperator, voxel_size_mm: tuple[float, float, float]) -
 
     last = len(voxel_size_mm) - 1
     squares = []
-    for axis, (count, size) in enumerate(zip(dipole.padded_shape, voxel_size_mm, strict=True)):
+    for axis, (count, size) in enumerate(zip(dipole.fourier.padded_shape, voxel_size_mm, strict=True)):
         frequencies = np.fft.rfftfreq(count, size) if axis == last else np.fft.fftfreq(count, size)
         squares.append(torch.from_numpy(frequencies**2).reshape([-1 if one == axis else 1 for one in range(3)]))
     q = 2.0 * np.pi * _SPHERE_RADIUS_MM * (squares[0] + squares[1] + squares[2]).sqrt_().clamp_min_(1e-3)
@@ -262,7 +215,8 @@ def streaks(
     problem: FieldProblem, chi: Tensor, weights: Tensor, options: StreakOptions, report: Reporter | None = None
 ) -> Outcome:
     """What the cone can add to χ to make it smooth where the weights say so (eqs. 3 and 4): its streaks, in ppm."""
-    cone = Spectral(problem.dipole, (problem.dipole.kernel.abs() < options.threshold).float(), sparse=True)
+    here = (problem.dipole.kernel.abs() < options.threshold).float()
+    cone = SpectralModel(problem.dipole.fourier, here, sparse=True)
     differences = problem.differences
     found = lsmr(lambda x: differences(cone.image(x)).mul_(weights),
                  lambda u: cone.adjoint(differences.adjoint(weights * u)), weights * differences(chi),

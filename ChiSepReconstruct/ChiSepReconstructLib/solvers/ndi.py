@@ -14,7 +14,9 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..masks.reference import reference_in
+from ..optim.inner_product import dot
 from ..optim.outcome import Outcome, Status
+from ..physics.fourier import SpectralModel
 from .field_problem import FieldProblem, field_problem
 from .solution import Solution
 
@@ -93,71 +95,43 @@ def nonlinear_inversion(
     Polak et al., NMR Biomed 33:e4271 (2020).
     """
     report, misfit = report or Reporter(), _PhaseMisfit(problem, radians_per_ppm, options.tikhonov)
-    spectrum, error = misfit.zero(), -problem.field
+    spectrum, error = misfit.model.zero(), -problem.field
     gradient = misfit.gradient(error, spectrum)
-    direction, power = -gradient, misfit.dot(gradient, gradient)
+    direction, power = -gradient, dot(gradient, gradient)
     goal, first = options.tolerance**2 * power, power
     norms: list[float] = []
     while power > goal and len(norms) < options.iterations:
-        image = misfit.field(direction)
-        step = -misfit.dot(gradient, direction) / misfit.curvature(image, direction)
+        image = misfit.model.image(direction)
+        step = -dot(gradient, direction) / misfit.curvature(image, direction)
         spectrum.add_(direction, alpha=step)
         error.add_(image, alpha=step)
         last, gradient = gradient, misfit.gradient(error, spectrum)
-        power, power_before = misfit.dot(gradient, gradient), power
-        direction.mul_(max(0.0, (power - misfit.dot(gradient, last)) / power_before)).sub_(gradient)
+        power, power_before = dot(gradient, gradient), power
+        direction.mul_(max(0.0, (power - dot(gradient, last)) / power_before)).sub_(gradient)
         norms.append((power / first) ** 0.5)
         report("nonlinear inversion", len(norms) / options.iterations)
     status = Status.LIMIT if power > goal else Status.CONVERGED
-    return Outcome(misfit.volume(spectrum), status, tuple(norms))
+    chi = problem.dipole.fourier.volume(misfit.model.spectrum(spectrum))
+    return Outcome(chi, status, tuple(norms))
 
 
 class _PhaseMisfit:
     """``½‖W (exp iκf − exp iκDχ)‖² / κ² + ½ β ‖χ‖²``, of the spectrum of χ on the padded grid."""
 
     def __init__(self, problem: FieldProblem, radians_per_ppm: float, tikhonov: float) -> None:
-        self._kappa, self._tikhonov = radians_per_ppm, tikhonov
-        self._weights, self._kernel = problem.weights.square(), problem.dipole.kernel + 0j
-        self._shape = problem.dipole.padded_shape
-
-    def zero(self) -> Tensor:
-        return self._kernel.new_zeros(self._kernel.shape)
-
-    def volume(self, spectrum: Tensor) -> Tensor:
-        """On the mask's grid."""
-        import torch
-
-        i, j, k = self._weights.shape
-        return torch.fft.irfftn(spectrum, s=self._shape)[:i, :j, :k]
-
-    def field(self, spectrum: Tensor) -> Tensor:
-        """``Dχ`` on the mask's grid."""
-        return self.volume(spectrum * self._kernel)
+        self.model = SpectralModel(problem.dipole.fourier, problem.dipole.kernel)
+        self._kappa, self._tikhonov, self._weights = radians_per_ppm, tikhonov, problem.weights.square()
 
     def gradient(self, error: Tensor, spectrum: Tensor) -> Tensor:
-        """Spectrum of ``D W² sin(κe)/κ + βχ``, where ``e`` = ``Dχ − f``."""
-        import torch
-
+        """``D W² sin(κe)/κ + βχ``, where ``e`` = ``Dχ − f``."""
         slope = (error * self._kappa).sin_().mul_(self._weights).div_(self._kappa)
-        gradient = torch.fft.rfftn(slope, s=self._shape).mul_(self._kernel)
+        gradient = self.model.adjoint(slope)
         return gradient.add_(spectrum, alpha=self._tikhonov) if self._tikhonov else gradient
 
     def curvature(self, image: Tensor, direction: Tensor) -> float:
         """Upper bound of the second derivative along a direction, whose field is ``image``."""
         bound = float((self._weights * image.square()).sum())
-        return bound + (self._tikhonov * self.dot(direction, direction) if self._tikhonov else 0.0)
-
-    def dot(self, one: Tensor, other: Tensor) -> float:
-        """Inner product of the volumes; each column but the self-conjugate stands for two."""
-        import torch
-
-        def real(first: Tensor, second: Tensor) -> float:
-            return float(torch.dot(torch.view_as_real(first).reshape(-1), torch.view_as_real(second).reshape(-1)))
-
-        total = 2 * real(one, other) - real(one[..., 0], other[..., 0])
-        if self._shape[2] % 2 == 0:
-            total -= real(one[..., -1], other[..., -1])
-        return total / float(np.prod(self._shape))
+        return bound + (self._tikhonov * dot(direction, direction) if self._tikhonov else 0.0)
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: NdiOptions, report: Reporter) -> Solution:

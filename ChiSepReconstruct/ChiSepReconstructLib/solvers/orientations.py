@@ -14,7 +14,8 @@ from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.dipole import dipole_kernel
 from ChiSepPreprocessLib.errors import InputError
 
-from ..physics.operators import Shape, Vector, as_tensor, best_device, padded_shape
+from ..physics.fourier import PaddedFourier
+from ..physics.operators import Vector, as_tensor, best_device
 from .field_problem import field_weights
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ class OrientedProblem:
     mask : Tensor, shape (I, J, K)
         1 where χ is looked for, else 0; float32.
     kernels : tuple of Tensor
-        Dipole of each orientation in the ``rfftn`` layout of ``padded``; complex, with which torch multiplies faster.
-    padded : tuple of int
-        Shape of the Fourier transforms.
+        Dipole of each orientation, half spectra; complex, with which torch multiplies faster.
+    fourier : PaddedFourier
+        Of the grid.
     record : dict
         Directions, their smallest angle and what the weights were made of, JSON-ready.
     """
@@ -117,37 +118,24 @@ class OrientedProblem:
     weights: tuple[Tensor, ...]
     mask: Tensor
     kernels: tuple[Tensor, ...]
-    padded: Shape
+    fourier: PaddedFourier
     record: dict[str, Any]
-
-    def spectrum(self, volume: Tensor) -> Tensor:
-        """``F`` of a volume, padded with zeros."""
-        import torch
-
-        return torch.fft.rfftn(volume, s=self.padded)
-
-    def cropped(self, spectrum: Tensor) -> Tensor:
-        """``F⁻¹``, cropped to the grid."""
-        import torch
-
-        i, j, k = self.mask.shape
-        return torch.fft.irfftn(spectrum, s=self.padded)[:i, :j, :k]
 
     def gathered(self, volumes: Iterable[Tensor]) -> Tensor:
         """``Σ Dᵢ F vᵢ`` in k-space, one volume for each orientation."""
-        return _sum(self.spectrum(one).mul_(kernel) for one, kernel in zip(volumes, self.kernels, strict=True))
+        return _sum(self.fourier.spectrum(one).mul_(kernel) for one, kernel in zip(volumes, self.kernels, strict=True))
 
     def weighted_fields(self) -> Tensor:
         """``M Σ Dᵢ Wᵢ² fᵢ``, the right-hand side of the normal equations."""
         weighted = (one * weight.square() for one, weight in zip(self.fields, self.weights, strict=True))
-        return self.cropped(self.gathered(weighted)) * self.mask
+        return self.fourier.volume(self.gathered(weighted)) * self.mask
 
     def normal(self, chi: Tensor) -> Tensor:
         """``M Σ Dᵢ Wᵢ² Dᵢ M χ``, by one FFT pair more than there are orientations."""
-        source = self.spectrum(chi * self.mask)
-        fields = (self.cropped(source * kernel).mul_(weight).mul_(weight)
+        source = self.fourier.spectrum(chi * self.mask)
+        fields = (self.fourier.volume(source * kernel).mul_(weight).mul_(weight)
                   for kernel, weight in zip(self.kernels, self.weights, strict=True))  # fmt: skip
-        return self.cropped(self.gathered(fields)) * self.mask
+        return self.fourier.volume(self.gathered(fields)) * self.mask
 
     def mean_square_kernel(self) -> Tensor:
         """``Σ Dᵢ² / N`` in k-space, real."""
@@ -171,12 +159,12 @@ def oriented_problem(
     orientations, device = each_orientation(maps), best_device()
     directions = [one.scan.b0_direction_ijk for one in orientations]
     angle = check_directions(directions, least_angle_deg)
-    padded, masks = padded_shape(maps.grid.shape, padding), [valid(one) & mask for one in orientations]
+    fourier, masks = PaddedFourier(maps.grid.shape, padding, device), [valid(one) & mask for one in orientations]
     if missed := [number for number, inside in enumerate(masks, 1) if not inside.any()]:
         raise InputError(f"orientation {missed[0]}", "a mask without a voxel of the first one's brain", "the same head",
                          "Check the registration.")  # fmt: skip
     weighted = [field_weights(one, inside) for one, inside in zip(orientations, masks, strict=True)]
-    kernels = (dipole_kernel(padded, maps.grid.voxel_size_mm, one) for one in directions)
+    kernels = (dipole_kernel(fourier.padded_shape, maps.grid.voxel_size_mm, one) for one in directions)
     return OrientedProblem(
         fields=tuple(as_tensor(one.array("local_field") * inside, device)
                      for one, inside in zip(orientations, masks, strict=True)),
@@ -184,7 +172,7 @@ def oriented_problem(
                       for (weights, _), share in zip(weighted, _shares(orientations, masks), strict=True)),
         mask=as_tensor(mask, device),
         kernels=tuple(as_tensor(kernel, device) + 0j for kernel in kernels),
-        padded=padded,
+        fourier=fourier,
         record={"b0_directions_ijk": [[round(part, 5) for part in one] for one in directions],
                 "least_angle_deg": round(angle, 2), "weighted_by": [name for _, name in weighted]},
     )  # fmt: skip

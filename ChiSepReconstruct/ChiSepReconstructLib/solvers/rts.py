@@ -17,6 +17,7 @@ from ..optim.admm import TotalVariationSplit, inverse_spectrum
 from ..optim.lsmr import lsmr
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
+from ..physics.fourier import SpectralModel
 from .field_problem import FieldProblem, field_problem
 from .solution import Solution
 
@@ -94,27 +95,11 @@ def well_conditioned(problem: FieldProblem, options: RtsOptions, report: Reporte
     Outcome
         ``F χ₀`` in ppm, in the layout of ``rfftn`` of the padded grid.
     """
-    import torch
-
-    weights, shape = problem.weights, problem.dipole.padded_shape
-    i, j, k = weights.shape
-    # Columns of the half spectrum stand for two, but for the self-conjugate: scaled so, the transform is orthogonal.
-    count = weights.new_full((shape[2] // 2 + 1,), 2.0)
-    count[0] = 1.0
-    if shape[2] % 2 == 0:
-        count[-1] = 1.0
-    forward, adjoint = problem.dipole.kernel * count.rsqrt() + 0j, problem.dipole.kernel * count.sqrt() + 0j
-
-    def apply(spectrum: Tensor) -> Tensor:
-        return weights * torch.fft.irfftn(spectrum * forward, s=shape, norm="ortho")[:i, :j, :k]
-
-    def apply_adjoint(field: Tensor) -> Tensor:
-        return torch.fft.rfftn(weights * field, s=shape, norm="ortho").mul_(adjoint)
-
-    outcome = lsmr(apply, apply_adjoint, weights * problem.field, tolerance=options.inversion_tolerance,
+    weights, model = problem.weights, SpectralModel(problem.dipole.fourier, problem.dipole.kernel)
+    outcome = lsmr(lambda x: model.image(x).mul_(weights), lambda u: model.adjoint(weights * u),
+                   weights * problem.field, tolerance=options.inversion_tolerance,
                    most_iterations=options.inversion_iterations, report=report, step="inversion")  # fmt: skip
-    volume = float(np.prod(shape)) ** 0.5
-    return Outcome(outcome.x.mul_(volume * count.rsqrt()), outcome.status, outcome.residuals)
+    return Outcome(model.spectrum(outcome.x), outcome.status, outcome.residuals)
 
 
 def complete(problem: FieldProblem, known: Tensor, options: RtsOptions, report: Reporter | None = None) -> Outcome:
@@ -138,18 +123,16 @@ def complete(problem: FieldProblem, known: Tensor, options: RtsOptions, report: 
     """
     import torch
 
-    shape = problem.dipole.padded_shape
-    i, j, k = problem.mask.shape
+    fourier = problem.dipole.fourier
     penalty = options.regularisation_ppm_mm / options.shrinkage_ppm_per_mm
     split = TotalVariationSplit(problem.inside().to(torch.uint8), problem.differences, options.shrinkage_ppm_per_mm)
     trusted = (problem.dipole.kernel.abs() > options.threshold).float()
-    inverse = inverse_spectrum(trusted, penalty, shape, problem.differences.voxel_size_mm)
+    inverse = inverse_spectrum(trusted, penalty, fourier, problem.differences.voxel_size_mm)
     share, constant = inverse * penalty + 0j, known * (trusted * inverse)
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
         part("total variation", 0.0)
-        spectrum = torch.fft.rfftn(split(chi), s=shape).mul_(share).add_(constant)
-        return torch.fft.irfftn(spectrum, s=shape)[:i, :j, :k].contiguous()
+        return fourier.volume(fourier.spectrum(split(chi)).mul_(share).add_(constant))
 
     return repeat_until_still(update, problem.mask.new_zeros(problem.mask.shape), tolerance=options.tolerance,
                               most_iterations=options.iterations, report=report)  # fmt: skip

@@ -14,7 +14,8 @@ from ChiSepPreprocessLib.options import check_choice
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..masks.reference import reference_in
-from ..physics.operators import DEFAULT_PADDING, DipoleOperator, Vector
+from ..physics.fourier import DEFAULT_PADDING
+from ..physics.operators import DipoleOperator, Vector, difference_power
 from .one_step import divide
 from .solution import Solution
 
@@ -104,26 +105,11 @@ def inverse_response(dipole: DipoleOperator, voxel_size_mm: Vector, options: Tik
     """``D / (D² + λ²|E|²)`` in the layout of the operator's spectra; 0 at ``k = 0``."""
     kernel = dipole.kernel
     if options.penalty == "gradient":
-        damping = difference_power(dipole, voxel_size_mm).mul_(options.gradient_length_mm**2)
+        damping = difference_power(dipole.fourier, voxel_size_mm).mul_(options.gradient_length_mm**2)
     else:
         damping = kernel.new_full(kernel.shape, options.identity_share**2)
     damping[0, 0, 0] = 1.0  # the mean, where D and the gradient's spectrum are both 0
     return kernel / damping.add_(kernel.square())
-
-
-def difference_power(dipole: DipoleOperator, voxel_size_mm: Vector) -> Tensor:
-    """``|E|²`` of circular forward differences per mm, ``Σ (2 − 2 cos 2πm/N) / size²``, in the spectra's layout."""
-    import torch
-
-    total = torch.zeros_like(dipole.kernel)
-    for axis, (length, count, size) in enumerate(
-        zip(dipole.padded_shape, dipole.kernel.shape, voxel_size_mm, strict=True)
-    ):
-        shape = [1, 1, 1]
-        shape[axis] = count
-        angle = torch.arange(count, device=total.device).reshape(shape) * (2.0 * torch.pi / length)
-        total += (2.0 - 2.0 * angle.cos()) / size**2
-    return total
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: TikhonovOptions, report: Reporter) -> Solution:

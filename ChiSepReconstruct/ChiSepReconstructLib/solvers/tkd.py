@@ -13,7 +13,8 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..masks.reference import reference_in
-from ..physics.operators import DEFAULT_PADDING, DipoleOperator, Vector
+from ..physics.fourier import DEFAULT_PADDING
+from ..physics.operators import DipoleOperator, Vector
 from .one_step import divide
 from .solution import Solution
 
@@ -101,15 +102,8 @@ def inverse_kernel(dipole: DipoleOperator, options: TkdOptions) -> Tensor:
     inverse = torch.where(kernel.abs() < options.threshold, limit, kernel).reciprocal_()
     inverse[0, 0, 0] = 0.0
     if options.correct_underestimation:
-        inverse /= _point_spread_peak(kernel * inverse, dipole.padded_shape[2])
+        inverse /= dipole.fourier.mean(kernel * inverse)
     return inverse
-
-
-def _point_spread_peak(response: Tensor, last_length: int) -> float:
-    """Mean of an ``rfftn`` spectrum over all of k-space: each column but the self-conjugate ones stands for two."""
-    columns = response.double().sum(dim=(0, 1))
-    own_conjugate = columns[0] + (columns[-1] if last_length % 2 == 0 else 0.0)
-    return float((2.0 * columns.sum() - own_conjugate) / (response.shape[0] * response.shape[1] * last_length))
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: TkdOptions, report: Reporter) -> Solution:

@@ -116,24 +116,23 @@ def total_variation(
     """
     import torch
 
-    kernel, shape = problem.dipole.kernel, problem.dipole.padded_shape
-    i, j, k = problem.mask.shape
+    fourier = problem.dipole.fourier
     penalty = options.regularisation_ppm_mm / options.shrinkage_ppm_per_mm
     fit = _WeightedField(problem, options.field_penalty) if options.weighted else _PlainField(problem)
     kinds = problem.inside().to(torch.uint8)
     if edges is not None:
         kinds[edges & (kinds > 0)] = FREE
     split = TotalVariationSplit(kinds, problem.differences, options.shrinkage_ppm_per_mm, options.norm == "isotropic")
-    inverse = inverse_spectrum(fit.curvature, penalty, shape, problem.differences.voxel_size_mm)
+    inverse = inverse_spectrum(fit.curvature, penalty, fourier, problem.differences.voxel_size_mm)
     gradient_share, spectrum = inverse * penalty + 0j, torch.zeros_like(inverse) + 0j
-    fit_share = inverse * kernel + 0j
+    fit_share = inverse * problem.dipole.kernel + 0j
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
         nonlocal spectrum
         part("total variation", 0.0)
         wanted = fit(spectrum)
-        spectrum = torch.fft.rfftn(split(chi), s=shape).mul_(gradient_share).addcmul_(wanted, fit_share)
-        return torch.fft.irfftn(spectrum, s=shape)[:i, :j, :k].contiguous()
+        spectrum = fourier.spectrum(split(chi)).mul_(gradient_share).addcmul_(wanted, fit_share)
+        return fourier.volume(spectrum)
 
     return repeat_until_still(update, problem.mask.new_zeros(problem.mask.shape), tolerance=options.tolerance,
                               most_iterations=options.iterations, report=report)  # fmt: skip
@@ -143,10 +142,8 @@ class _PlainField:
     """Field that counts the same everywhere: no split is needed."""
 
     def __init__(self, problem: FieldProblem) -> None:
-        import torch
-
         self.curvature = problem.dipole.kernel.square()
-        self._field = torch.fft.rfftn(problem.field, s=problem.dipole.padded_shape)
+        self._field = problem.dipole.fourier.spectrum(problem.field)
 
     def __call__(self, spectrum: Tensor) -> Tensor:
         return self._field
@@ -159,21 +156,19 @@ class _WeightedField:
         weights = problem.weights.square()
         self._share = weights / (weights + penalty)
         self._field, self._dual = problem.field, problem.field.new_zeros(problem.field.shape)
-        self._shape, self._kernel, self._penalty = problem.dipole.padded_shape, problem.dipole.kernel + 0j, penalty
+        self._dipole, self._penalty = problem.dipole, penalty
         self.curvature = problem.dipole.kernel.square() * penalty
 
     def __call__(self, spectrum: Tensor) -> Tensor:
         """Update ``z`` and ``v`` to χ's spectrum; give the spectrum of ``μ (z − v)``."""
-        import torch
-
-        i, j, k = self._field.shape
-        padded = torch.fft.irfftn(spectrum * self._kernel, s=self._shape)
-        wanted = padded[:i, :j, :k]
+        fourier = self._dipole.fourier
+        fitted = spectrum * self._dipole.spectrum
         # With a = Dχ + v, z is a + s and the new v is −s, where s moves a towards the field by the weight's share.
-        wanted.add_(self._dual)
-        torch.sub(wanted, self._field, out=self._dual).mul_(self._share)
-        wanted.sub_(self._dual, alpha=2)
-        return torch.fft.rfftn(padded).mul_(self._penalty)
+        # z − v is then Dχ, to which v of before and 2s are added inside the mask only.
+        change = self._dual.clone()
+        self._dual.add_(fourier.volume(fitted)).sub_(self._field).mul_(self._share)
+        change.sub_(self._dual, alpha=2)
+        return fitted.add_(fourier.spectrum(change)).mul_(self._penalty)
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: TvOptions, report: Reporter) -> Solution:
