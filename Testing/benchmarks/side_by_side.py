@@ -24,7 +24,7 @@ from ChiSepPhantoms.signals import with_noise
 from ChiSepPreprocessLib.artifacts import Acquisition, Array
 from ChiSepPreprocessLib.masking.bet import brain_mask
 from ChiSepPreprocessLib.masking.mask import make_brain_mask
-from ChiSepPreprocessLib.masking.morphology import close_mm, largest_component
+from ChiSepPreprocessLib.morphology import close_mm, largest_component
 from ChiSepPreprocessLib.pipeline import PRESETS, combined_magnitude, preprocess
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import TWO_PI, ppm_to_hz

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ..artifacts import Array, check_volume
 from ..errors import InputError
+from ..morphology import fill_holes, largest_component
 from ..progress import Reporter
-from .morphology import fill_holes, largest_component
 from .surface import Surface, icosphere
 
 _STEPS_PER_REPORT = 50

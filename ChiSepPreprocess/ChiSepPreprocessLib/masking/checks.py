@@ -6,7 +6,7 @@ import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
-from .morphology import Mask
+from ..morphology import Mask
 
 #: Plausible volume of an adult brain mask, ml.
 BRAIN_VOLUME_ML = (800.0, 2200.0)

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
+from ..morphology import Mask, erode_mm, fill_holes
 from ..options import check_choice
 from ..progress import Reporter
 from .bet import BetOptions, brain_mask
-from .morphology import Mask, erode_mm, fill_holes
 from .quality import QualityOptions, quality_mask, reliable_part
 
 #: Longer than any way out of a head.

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..artifacts import Array
 from ..errors import InputError
+from ..morphology import Mask, close_mm, dilate_mm, fill_holes, largest_component, open_mm
 from ..unwrap.romeo import voxel_quality
-from .morphology import Mask, close_mm, dilate_mm, fill_holes, largest_component, open_mm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import numpy as np
 from ..artifacts import Array, Grid, Image
 from ..box import bounding_box
 from ..errors import CancelledError, InputError
+from ..morphology import dilate_mm
 from ..progress import Reporter
 from . import resampling
 from .alignment import Alignment
@@ -172,12 +173,10 @@ class _Pair:
 
 
 def _pair(fixed: Image, mask: Mask, moving: Image, size_mm: float, margin_mm: float) -> _Pair:
-    from scipy.ndimage import distance_transform_edt
-
     # Distances are as good on a coarse grid, and much faster.
     share, coarse = shrunk(mask, fixed.grid, max(size_mm, _SCORE_SIZE_MM))
     inside = np.asarray(share >= 0.5)
-    near = np.asarray(distance_transform_edt(~inside, sampling=coarse.voxel_size_mm) <= margin_mm)
+    near = dilate_mm(inside, margin_mm, coarse.voxel_size_mm)
     images = [Image(*shrunk(one.data, one.grid, size_mm)) for one in (fixed, moving)]
     grid = images[0].grid
     small, region = (resampling.resample(one, coarse, grid) for one in (inside, near))

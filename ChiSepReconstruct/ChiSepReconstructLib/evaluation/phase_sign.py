@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ChiSepPreprocessLib.artifacts import check_volume
 from ChiSepPreprocessLib.box import bounding_box
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.morphology import erode_mm
 
 #: Share of the core that is looked at, percent: the nuclei fill about this; white matter, which decays next fastest
 #: and is diamagnetic, would come in above it.
@@ -68,7 +69,7 @@ def phase_sign_score(
         raise InputError("mask", "no voxel inside", "a brain")
     box = bounding_box(mask)
     inside, sigmas = mask[box], [_SMOOTHING_MM / length for length in voxel_size_mm]
-    core = _core(inside, voxel_size_mm)
+    core = erode_mm(inside, _MARGIN_MM, voxel_size_mm)
     if core.sum() * _FASTEST_PERCENT / 100.0 < _FEWEST_VOXELS:
         return None
     chi, rate = (_smoothed(one[box], inside, sigmas)[core] for one in (chi_total_ppm, r2star_per_s))
@@ -85,14 +86,6 @@ def phase_sign_warnings(score: float | None) -> tuple[str, ...]:
         f"(sign score {score:+.2f}, which is above 0 in right data). "
         "Load the data again with the phase sign flipped (--flip-phase-sign) and compare.",
     )
-
-
-def _core(mask: NDArray[np.bool_], voxel_size_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
-    """Voxels deeper in the mask than the margin; what lies outside the image counts as outside."""
-    from scipy.ndimage import distance_transform_edt
-
-    depth_mm = distance_transform_edt(np.pad(mask, 1), sampling=voxel_size_mm)[1:-1, 1:-1, 1:-1]
-    return np.asarray(depth_mm > _MARGIN_MM)
 
 
 def _smoothed(values: NDArray[Any], mask: NDArray[np.bool_], sigmas: list[float]) -> NDArray[np.float32]:

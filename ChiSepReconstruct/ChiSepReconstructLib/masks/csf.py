@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ChiSepPreprocessLib.morphology import erode_mm
+
 from ..physics.operators import Vector
 
 
@@ -74,7 +76,7 @@ def ventricles(
     options = options or CsfOptions()
     if not brain_mask.any():
         return np.zeros_like(brain_mask)
-    deep = csf & _eroded(brain_mask, voxel_size_mm, options.erosion_mm)
+    deep = csf & erode_mm(brain_mask, options.erosion_mm, voxel_size_mm)
     pieces, _ = label(deep & _near_centroid(brain_mask, voxel_size_mm, options.centre_radius_mm))
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
@@ -83,15 +85,6 @@ def ventricles(
     whole, _ = label(deep)
     found: NDArray[np.bool_] = np.isin(whole, np.unique(whole[seeds]))
     return found
-
-
-def _eroded(mask: NDArray[np.bool_], voxel_size_mm: Vector, distance_mm: float) -> NDArray[np.bool_]:
-    from scipy.ndimage import distance_transform_edt
-
-    # Padded by one voxel, as the image's border ends the brain too.
-    distance = distance_transform_edt(np.pad(mask, 1), sampling=voxel_size_mm)[1:-1, 1:-1, 1:-1]
-    inside: NDArray[np.bool_] = distance > distance_mm
-    return inside
 
 
 def _near_centroid(mask: NDArray[np.bool_], voxel_size_mm: Vector, radius_mm: float) -> NDArray[np.bool_]:

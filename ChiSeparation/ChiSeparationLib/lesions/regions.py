@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.artifacts import Grid
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.morphology import dilate_mm
 
 from .components import compact
 
@@ -140,16 +141,9 @@ def _shell(
     # Another lesion may lie just outside the box and still be too close to its voxels.
     wide = _widened(box, grid, options.shell_gap_mm)
     within = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
-    any_lesion = _distance_mm(packed[wide] > 0, grid)[within]
-    this_lesion = _distance_mm(packed[box] == number, grid)
-    return (any_lesion > options.shell_gap_mm + _TOLERANCE_MM) & (this_lesion <= options.shell_reach_mm + _TOLERANCE_MM)
-
-
-def _distance_mm(mask: Mask, grid: Grid) -> NDArray[np.float64]:
-    """Distance from each voxel's centre to the nearest centre in the mask (not empty), mm."""
-    from scipy import ndimage
-
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=grid.voxel_size_mm))
+    gap_mm, reach_mm = options.shell_gap_mm + _TOLERANCE_MM, options.shell_reach_mm + _TOLERANCE_MM
+    too_close = dilate_mm(packed[wide] > 0, gap_mm, grid.voxel_size_mm)[within]
+    return dilate_mm(packed[box] == number, reach_mm, grid.voxel_size_mm) & ~too_close
 
 
 def _widened(box: tuple[slice, ...], grid: Grid, margin_mm: float) -> tuple[slice, slice, slice]:

@@ -8,7 +8,7 @@ from scipy.ndimage import binary_closing, binary_dilation, binary_erosion, binar
 
 from ChiSepPreprocessLib.artifacts import Array
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.masking.morphology import (
+from ChiSepPreprocessLib.morphology import (
     close_mm,
     dilate_mm,
     erode_mm,

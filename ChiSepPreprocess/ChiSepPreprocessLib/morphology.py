@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..box import bounding_box
-from ..distance import distance_mm
-from ..errors import InputError
+from .box import bounding_box
+from .distance import distance_mm
+from .errors import InputError
 
 Mask = NDArray[np.bool_]
 
