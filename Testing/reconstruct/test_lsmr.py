@@ -10,7 +10,7 @@ from scipy.sparse.linalg import lsmr as reference_lsmr
 
 from ChiSepPreprocessLib.errors import CancelledError
 from ChiSepPreprocessLib.progress import Reporter
-from ChiSepReconstructLib.optim.lsmr import lsmr
+from ChiSepReconstructLib.optim.lsmr import advance, advance_by_operators, lsmr
 from ChiSepReconstructLib.optim.outcome import Outcome, Status
 
 _TALL, _WIDE = (40, 25), (25, 40)
@@ -113,3 +113,14 @@ def test_lsmr_can_be_cancelled() -> None:
     with pytest.raises(CancelledError):
         lsmr(operator.mv, operator.mv, torch.ones(4), tolerance=0, most_iterations=9,
              report=Reporter(lambda status: False))  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64, torch.float64])
+def test_the_fused_step_is_that_of_the_operators(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(4)
+    fused = tuple(torch.randn(5, 6, 7, dtype=dtype, generator=generator) for _ in range(4))
+    plain = tuple(one.clone() for one in fused)
+    advance(fused, 0.7, 0.3, -1.2, 0.9)
+    advance_by_operators(plain, 0.7, 0.3, -1.2, 0.9)
+    for one, other in zip(fused, plain, strict=True):
+        torch.testing.assert_close(one, other)

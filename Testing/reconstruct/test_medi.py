@@ -19,7 +19,7 @@ from ChiSepReconstructLib.solvers.field_problem import edge_weights, field_probl
 from ChiSepReconstructLib.solvers.medi import (
     FLOOR_PPM_PER_MM,
     MediOptions,
-    deviation,
+    add_deviation,
     medi,
     phase_over_echo_spacing,
     run,
@@ -138,12 +138,14 @@ def test_merit_takes_weight_from_outliers_alone() -> None:
 
 def test_csf_term_is_a_projection() -> None:
     rng = np.random.default_rng(3)
-    x, region = torch.from_numpy(rng.standard_normal((2, 4, 5, 6)))
-    region = (region > 0).double()
-    once = deviation(x, region)
-    np.testing.assert_allclose(deviation(once, region).numpy(), once.numpy(), atol=1e-12)
+    x, start = torch.from_numpy(rng.standard_normal((2, 4, 5, 6)))
+    region = torch.arange(0, 120, 7)
+    once = add_deviation(torch.zeros_like(x), x, region, 1.0)
+    np.testing.assert_allclose(add_deviation(torch.zeros_like(x), once, region, 1.0), once, atol=1e-12)
     assert abs(float(once.sum())) < 1e-12
-    assert not deviation(x, torch.zeros_like(x)).any()
+    assert torch.count_nonzero(once) == len(region)
+    torch.testing.assert_close(add_deviation(start.clone(), x, region, 0.3), start + 0.3 * once)
+    torch.testing.assert_close(add_deviation(start.clone(), x, region[:0], 0.3), start)
 
 
 def spheres() -> tuple[MapSet, NDArray[np.bool_], Real]:

@@ -7,6 +7,7 @@ from math import hypot
 from typing import TYPE_CHECKING
 
 from ChiSepPreprocessLib.progress import Reporter
+from ChiSepPreprocessLib.threads import in_slabs
 
 from .inner_product import norm
 from .outcome import Outcome, Status
@@ -85,7 +86,7 @@ def lsmr(
         u = apply(v).sub_(u, alpha=alpha)
         beta = _normalise(u)
         v = adjoint(u).sub_(v, alpha=beta)
-        alpha = _normalise(v)
+        alpha = norm(v)
         # Two rotations turn the bidiagonal matrix into the triangular one of the normal equations.
         alphahat, rho_last, rhobar_last = hypot(alphabar, damping), rho, rhobar
         rho = hypot(alphahat, beta)
@@ -96,9 +97,8 @@ def lsmr(
         zeta, zetabar = cbar * zetabar, -sbar * zetabar
         if not rhobar < float("inf"):
             return Outcome(x, Status.BREAKDOWN, tuple(residuals))
-        hbar.mul_(-thetabar * rho / (rho_last * rhobar_last)).add_(h)
-        x.add_(hbar, alpha=zeta / (rho * rhobar))
-        h.mul_(-theta / rho).add_(v)
+        advance((v, h, hbar, x), 1.0 / alpha if alpha else 1.0, thetabar * rho / (rho_last * rhobar_last),
+                 zeta / (rho * rhobar), theta / rho)  # fmt: skip
         residuals.append(abs(zetabar) / scale)
         report(step, len(residuals) / most_iterations)
         if residuals[-1] <= tolerance:
@@ -112,3 +112,24 @@ def _normalise(volume: Tensor) -> float:
     if length:
         volume.mul_(1.0 / length)
     return length
+
+
+def advance(vectors: tuple[Tensor, ...], scale: float, back: float, step: float, turn: float) -> None:
+    """``v ← scale v``, ``h̄ ← h − back h̄``, ``x ← x + step h̄``, ``h ← v − turn h`` for (v, h, h̄, x), in place."""
+    if vectors[0].device.type != "cpu":
+        advance_by_operators(vectors, scale, back, step, turn)
+        return
+    import torch
+
+    from ._vector_kernels import advance_part
+
+    flat = [(torch.view_as_real(one) if one.is_complex() else one).reshape(-1).numpy() for one in vectors]
+    in_slabs(advance_part, flat[0].size, *flat[0].dtype.type((scale, back, step, turn)), *flat)
+
+
+def advance_by_operators(vectors: tuple[Tensor, ...], scale: float, back: float, step: float, turn: float) -> None:
+    """Do the same by operators on whole arrays, for devices without compiled loops."""
+    v, h, hbar, x = vectors
+    hbar.mul_(-back).add_(h)
+    x.add_(hbar, alpha=step)
+    h.mul_(-turn).add_(v.mul_(scale))

@@ -176,6 +176,7 @@ def chi_sep_medi(
     ``D / (2π γ B0)`` = 0.18.
     """
     strength, dipole, differences = options.regularisation_ppm_mm, problem.dipole, problem.differences
+    objective = _Objective(problem, decay)
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
         total = chi[0] - chi[1]
@@ -183,12 +184,12 @@ def chi_sep_medi(
             differences.lagged(total, allowed[0], FLOOR_PPM_PER_MM).mul_(_TOTAL_SHARE * strength),
             *(differences.lagged(one, allowed[1], FLOOR_PPM_PER_MM).mul_(strength) for one in chi),
         )
-        misfit, miss = dipole(total) - problem.field, decay.of(chi) - decay.rate_ppm
-        downhill = -_gradient(problem, decay, lagged, chi, misfit, miss)
+        misfit, miss = dipole(total).sub_(problem.field), decay.of(chi).sub_(decay.rate_ppm)
+        downhill = objective.gradient(chi, misfit, miss, lagged).neg_()
         free = (chi > 0) | (downhill > 0)
 
         def hessian(x: Tensor) -> Tensor:
-            return free * _gradient(problem, decay, lagged, x, dipole(x[0] - x[1]), decay.of(x))
+            return objective.gradient(x, dipole(x[0] - x[1]), decay.of(x), lagged).mul_(free)
 
         inner = conjugate_gradient(hessian, free * downhill, tolerance=options.inner_tolerance, report=part,
                                    most_iterations=options.inner_iterations, step="χ-separation")  # fmt: skip
@@ -198,19 +199,25 @@ def chi_sep_medi(
                               most_iterations=options.outer_iterations, report=report)  # fmt: skip
 
 
-def _gradient(
-    problem: FieldProblem, decay: Decay, lagged: tuple[Tensor, ...], x: Tensor, misfit: Tensor, miss: Tensor
-) -> Tensor:
-    """Of the quadratic objective at (χ₊, χ₋), from its residuals of the field and of the decay."""
-    import torch
+class _Objective:
+    """The objective with lagged weights, which is quadratic."""
 
-    smooth, weights = problem.differences.normal, problem.weights
-    along = problem.mask * problem.dipole(weights * (weights * misfit)) + smooth(x[0] - x[1], lagged[0])
-    across = decay.weights * (decay.weights * miss)
-    return torch.stack((
-        decay.para * across + along + smooth(x[0], lagged[1]),
-        decay.dia * across - along + smooth(x[1], lagged[2]),
-    ))  # fmt: skip
+    def __init__(self, problem: FieldProblem, decay: Decay) -> None:
+        self._problem, self._decay = problem, decay
+        self._field_weights, self._decay_weights = problem.weights.square(), decay.weights.square()
+
+    def gradient(self, x: Tensor, misfit: Tensor, miss: Tensor, lagged: tuple[Tensor, ...]) -> Tensor:
+        """At (χ₊, χ₋), from the residuals of field and decay, which are changed."""
+        import torch
+
+        smooth, decay = self._problem.differences.normal, self._decay
+        along = self._problem.dipole(misfit.mul_(self._field_weights)).mul_(self._problem.mask)
+        along.add_(smooth(x[0] - x[1], lagged[0]))
+        across = miss.mul_(self._decay_weights)
+        result = torch.empty_like(x)
+        torch.add(smooth(x[0], lagged[1]), along, out=result[0]).add_(across, alpha=decay.para)
+        torch.sub(smooth(x[1], lagged[2]), along, out=result[1]).add_(across, alpha=decay.dia)
+        return result
 
 
 def separate_jointly(

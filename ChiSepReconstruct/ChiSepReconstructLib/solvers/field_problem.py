@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 #: No voxel counts more than this, relative to the mean: few of very small expected error would outweigh the rest.
 _MOST_WEIGHT = 3.0
+
+#: Percentiles are taken of about so many voxels at most.
+_SAMPLE = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +107,13 @@ def field_weights(maps: MapSet, mask: NDArray[np.bool_]) -> tuple[NDArray[np.flo
     return weights, name
 
 
+def percentiles(values: Tensor, inside: Tensor, wanted: Sequence[float]) -> list[float]:
+    """Percentiles of the values inside; a part of them tells those well enough."""
+    entries = values[inside > 0]
+    sample = entries[:: max(1, entries.numel() // _SAMPLE)]
+    return [float(one) for one in np.percentile(sample.cpu().numpy(), wanted)]
+
+
 def edge_weights(magnitude: Tensor, inside: Tensor, differences: Differences, edge_share: float) -> Tensor:
     """0 for the steepest ``edge_share`` of an image's differences inside the mask, 1 for the others.
 
@@ -110,11 +121,6 @@ def edge_weights(magnitude: Tensor, inside: Tensor, differences: Differences, ed
     ----------
     Liu et al., NeuroImage 59:2560 (2012): tissue borders of the magnitude may be borders of χ.
     """
-    import torch
-
     steep = differences(magnitude).abs_()
-    entries = steep[inside > 0]
-    # A part of them tells the quantile well enough, and torch takes at most 16 million.
-    sample = entries[:: max(1, entries.numel() // 4_000_000)]
-    limit = torch.quantile(sample, 1.0 - edge_share)
+    [limit] = percentiles(steep, inside, [100.0 * (1.0 - edge_share)])
     return inside * (steep <= limit)

@@ -35,7 +35,7 @@ from ..optim.lsmr import lsmr
 from ..optim.outcome import Outcome
 from ..physics.fourier import SpectralModel
 from ..physics.operators import DipoleOperator
-from .field_problem import FieldProblem, field_problem
+from .field_problem import FieldProblem, field_problem, percentiles
 from .solution import Solution
 from .tkd import TkdOptions, inverse_kernel
 
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
 _CONE_PERCENTILES = (1.0, 30.0)
 _SPHERE_RADIUS_MM = 3.0
 _TKD = TkdOptions(threshold=1.0 / 8.0)
-
-#: Percentiles are taken of about so many voxels at most.
-_SAMPLE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,20 +136,16 @@ def check_iteration(name: str, tolerance: float, iterations: int) -> None:
         raise InputError(f"iterations of {name}", iterations, "1 or more")
 
 
-def falling(values: Tensor, inside: Tensor, percentiles: tuple[float, float]) -> Tensor:
-    """1 up to the lower percentile of the values inside, falling linearly to 0 at the upper one; 0 outside."""
-    import torch
-
-    entries = values[inside > 0]
-    sample = entries[:: max(1, entries.numel() // _SAMPLE)]
-    low, high = torch.quantile(sample, sample.new_tensor(percentiles) / 100.0)
-    return inside * ((high - values) / (high - low).clamp_min(1e-30)).clamp_(0.0, 1.0)
+def falling(values: Tensor, inside: Tensor, limits: tuple[float, float]) -> Tensor:
+    """1 up to the lower of two percentiles of the values inside, falling linearly to 0 at the upper; 0 outside."""
+    low, high = percentiles(values, inside, limits)
+    return (high - values).div_(max(high - low, 1e-30)).clamp_(0.0, 1.0).mul_(inside)
 
 
-def laplacian_weights(problem: FieldProblem, percentiles: tuple[float, float]) -> Tensor:
+def laplacian_weights(problem: FieldProblem, limits: tuple[float, float]) -> Tensor:
     """``W_I`` (eq. 7); the Laplacian takes only differences inside the mask, so that its rim is not steep by itself."""
     laplacian = problem.differences.normal(problem.field, problem.inside())
-    return falling(laplacian.abs_(), problem.mask, percentiles)
+    return falling(laplacian.abs_(), problem.mask, limits)
 
 
 def least_squares(
@@ -203,12 +196,12 @@ def _fitted(image: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     return slope * (image - x_mean) + y_mean
 
 
-def gradient_weights(gradient: Tensor, inside: Tensor, percentiles: tuple[float, float]) -> Tensor:
+def gradient_weights(gradient: Tensor, inside: Tensor, limits: tuple[float, float]) -> Tensor:
     """``W_G`` (eq. 15) from (3, I, J, K) differences, each axis with percentiles of its own."""
     import torch
 
     axes = zip(gradient.abs(), inside, strict=True)
-    return torch.stack([falling(one, there, percentiles) for one, there in axes])
+    return torch.stack([falling(one, there, limits) for one, there in axes])
 
 
 def streaks(

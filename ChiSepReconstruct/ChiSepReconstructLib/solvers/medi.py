@@ -146,7 +146,7 @@ def medi(
     Liu et al., Magn Reson Med 79:2795 (2018), MEDI+0.
     """
     mask, dipole, differences = problem.mask, problem.dipole, problem.differences
-    weights = problem.weights.square()
+    weights, fluid = problem.weights.square(), csf.reshape(-1).nonzero().squeeze(1)
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
         lagged = differences.lagged(chi, allowed, FLOOR_PPM_PER_MM).mul_(options.regularisation_ppm_mm)
@@ -155,12 +155,12 @@ def medi(
             residual.mul_(radians_per_ppm).sin_().div_(radians_per_ppm)
 
         def prior(x: Tensor) -> Tensor:
-            return differences.normal(x, lagged).add_(deviation(x, csf), alpha=options.csf_weight)
+            return add_deviation(differences.normal(x, lagged), x, fluid, options.csf_weight)
 
         def hessian(x: Tensor) -> Tensor:
-            return mask * dipole(weights * dipole(x)) + prior(x)
+            return dipole(dipole(x).mul_(weights)).mul_(mask).add_(prior(x))
 
-        downhill = mask * dipole(weights * residual) - prior(chi)
+        downhill = dipole(weights * residual).mul_(mask).sub_(prior(chi))
         inner = conjugate_gradient(hessian, downhill, tolerance=options.inner_tolerance,
                                    most_iterations=options.inner_iterations, report=part, step="MEDI")  # fmt: skip
         if options.merit:
@@ -171,9 +171,14 @@ def medi(
                               most_iterations=options.outer_iterations, report=report)  # fmt: skip
 
 
-def deviation(x: Tensor, region: Tensor) -> Tensor:
-    """Difference from the mean over a region, 0 outside; a projection, so symmetric and its own square."""
-    return region * (x - (region * x).sum() / region.sum().clamp_min(1.0))
+def add_deviation(total: Tensor, x: Tensor, region: Tensor, weight: float) -> Tensor:
+    """Add, in place, ``weight`` times what ``x`` differs by from its mean over a region's voxels, given by index.
+
+    What is added is a projection of ``x``, so symmetric and its own square.
+    """
+    values = x.reshape(-1)[region]
+    total.reshape(-1).index_add_(0, region, values - values.mean(), alpha=weight)
+    return total
 
 
 def take_weight_from_outliers(weights: Tensor, residual: Tensor, mask: Tensor) -> None:

@@ -13,7 +13,6 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..masks.reference import reference_in
-from ..physics.fourier import DEFAULT_PADDING
 from ..physics.operators import DipoleOperator, Vector
 from .one_step import divide
 from .solution import Solution
@@ -44,7 +43,7 @@ class TkdOptions:
 
     threshold: float = 0.2
     correct_underestimation: bool = False
-    padding: float = DEFAULT_PADDING
+    padding: float = 0.25
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold <= 2.0 / 3.0:
