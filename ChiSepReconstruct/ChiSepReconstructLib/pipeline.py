@@ -21,6 +21,18 @@ from .methods import Method
 from .solvers.orientations import oriented
 from .solvers.solution import Solution
 
+#: What is typical of a map inside the mask lies above the first and up to the second number.
+_PLAUSIBLE = {
+    "local_field": (0.0, 10.0, "a local field in ppm, above 0 and up to 10",
+                    "Is it in Hz? Then divide by the imaging frequency in MHz."),
+    "r2prime": (0.05, 500.0, "R2′ in 1/s, between 0.05 and 500 in the brain",
+                "Is it in 1/ms? Then multiply by 1000."),
+    "r2star": (0.5, 1000.0, "R2* in 1/s, between 0.5 and 1000 in the brain",
+               "Is it in 1/ms? Then multiply by 1000. T2*? Then 1 divided by it in s."),
+    "magnitude": (0.0, np.inf, "a magnitude, above 0", "Is it another image?"),
+    "field_sigma": (0.0, np.inf, "an expected error in ppm, above 0", "Is it another image?"),
+}  # fmt: skip
+
 
 def reconstruct(
     maps: MapSet, *, method: str, options: Any = None, progress: Progress | None = None,
@@ -63,8 +75,8 @@ def reconstruct(
     settings = _settings(chosen, options)
     report("check", 0.0)
     mask, every = _mask(maps, chosen), _every_orientation(maps, orientations, chosen)
-    for one in every:
-        _check_plausible(one, chosen, mask)
+    for number, one in enumerate(every, 1):
+        _check_plausible(one, chosen, mask, f" of orientation {number}" if orientations else "")
     box = bounding_box(maps.array("brain_mask"))  # of the whole brain: the CSF reference is found by its depth in it
     with set_workers(thread_count()):
         cropped = oriented(*(_cropped(one, chosen, box) for one in every))
@@ -111,20 +123,16 @@ def _every_orientation(maps: MapSet, others: Sequence[MapSet], method: Method) -
     return (maps, *others)
 
 
-def _check_plausible(maps: MapSet, method: Method, mask: NDArray[np.bool_]) -> None:
-    """Catch wrong units: they give maps that look right and are wrong by a factor."""
-    if "local_field" in method.needs:
-        extreme = float(np.percentile(np.abs(maps.array("local_field")[mask]), 99.9))
-        if not 0.0 < extreme <= 10.0:
-            raise InputError("local_field", f"a 99.9th percentile of {extreme:.4g} inside the mask",
-                             "a local field in ppm, above 0 and up to 10",
-                             "Is it in Hz? Then divide by the imaging frequency in MHz.")  # fmt: skip
-    if "r2prime" in method.needs:
-        median = float(np.median(maps.array("r2prime")[mask]))
-        if not 0.05 <= median <= 500.0:
-            raise InputError("r2prime", f"a median of {median:.4g} inside the mask",
-                             "R2′ in 1/s, between 0.05 and 500 in the brain",
-                             "Is it in 1/ms? Then multiply by 1000.")  # fmt: skip
+def _check_plausible(maps: MapSet, method: Method, mask: NDArray[np.bool_], orientation: str) -> None:
+    """Catch empty maps and wrong units, which give maps that look right and are wrong by a factor."""
+    for name in (*method.needs, *method.uses):
+        if name in _PLAUSIBLE and name in maps:
+            least, most, expected, hint = _PLAUSIBLE[name]
+            values = maps.array(name)[mask]
+            typical = float(np.percentile(np.abs(values), 99.9) if name == "local_field" else np.median(values))
+            if not least < typical <= most:
+                which = "99.9th percentile of its magnitude" if name == "local_field" else "median"
+                raise InputError(f"{name}{orientation}", f"a {which} of {typical:.4g} inside the mask", expected, hint)
 
 
 def _cropped(maps: MapSet, method: Method, box: Box) -> MapSet:

@@ -226,5 +226,5 @@ def test_the_pipeline_hands_over_the_orientations() -> None:
     with pytest.raises(InputError, match="orientation 3: got no local_field"):
         reconstruct(first, method="cosmos", orientations=(second, bare))
     in_hz = second.including(Map(name="local_field", data=second.array("local_field") * 1e4, grid=GRID))
-    with pytest.raises(InputError, match="Is it in Hz"):
+    with pytest.raises(InputError, match=r"local_field of orientation 2: .* Is it in Hz"):
         reconstruct(first, method="cosmos", orientations=(in_hz,))

@@ -21,11 +21,10 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import GAMMA_HZ_PER_T
 
-from ..masks.reference import reference_in
 from ..physics.relaxivity import Relaxivity, relaxivity
 from .closed_form import separate
+from .qsm import QsmOptions, quantitative_susceptibility
 from .solution import Solution
-from .tkd import TkdOptions, tkd
 
 #: Bins of χ with fewer voxels are left out; fewer bins than this tell no line.
 _FEWEST_VOXELS, _FEWEST_BINS = 20, 4
@@ -43,7 +42,7 @@ class ArcsOptions:
         Range of χ in which the line is fitted.
     bins : int
         Into which the range is divided.
-    qsm : TkdOptions
+    qsm : QsmOptions
         How the susceptibility is found from the local field.
 
     Raises
@@ -56,7 +55,7 @@ class ArcsOptions:
     lowest_ppm: float = 0.02
     highest_ppm: float = 0.15
     bins: int = 13
-    qsm: TkdOptions = field(default_factory=TkdOptions)
+    qsm: QsmOptions = field(default_factory=lambda: QsmOptions(method="tkd"))
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile < 1:
@@ -100,21 +99,20 @@ def adaptive_constant(
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: ArcsOptions, report: Reporter) -> Solution:
-    """QSM by thresholded k-space division, referenced to CSF, the scan's constant, then the closed form.
+    """QSM, referenced to CSF, the scan's constant, then the closed form.
 
     References
     ----------
     Kan et al., NeuroImage 296:120676 (2024).
     """
-    chi = tkd(maps.array("local_field"), mask, maps.grid.voxel_size_mm, maps.scan.b0_direction_ijk,
-              options.qsm, report.span(0.0, 0.8))  # fmt: skip
-    chi, reference = reference_in(maps, mask, chi)
+    qsm = quantitative_susceptibility(maps, mask, options.qsm, report.span(0.0, 0.8))
+    chi = qsm.maps["chi_total"]
     report("relaxometric constant", 0.9)
     constants, baseline, warnings = _constants(maps, mask, chi, options)
     excess = np.maximum(maps.array("r2star") - np.float32(baseline), 0.0)
     para, dia = (one * mask for one in separate(chi, excess, constants))
-    record = {"reference": reference.record(), "relaxivity": asdict(constants), "baseline_per_s": round(baseline, 3)}
-    return Solution({"chi_total": chi, "chi_para": para, "chi_dia": dia}, record, (*warnings, *reference.warnings))
+    record = {**qsm.record, "relaxivity": asdict(constants), "baseline_per_s": round(baseline, 3)}
+    return Solution({"chi_total": chi, "chi_para": para, "chi_dia": dia}, record, (*warnings, *qsm.warnings))
 
 
 def _constants(

@@ -34,9 +34,8 @@ from ..physics.operators import DipoleOperator
 from ..physics.relaxivity import Relaxivity, RelaxivityOptions
 from .field_problem import FieldProblem, field_problem
 from .ilsqr import (
+    IlsqrOptions,
     StreakOptions,
-    check_iteration,
-    check_percentiles,
     fast_qsm,
     gradient_weights,
     laplacian_weights,
@@ -53,40 +52,15 @@ _TAPER = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChiSepIlsqrOptions(RelaxivityOptions):
-    """Options of χ-separation by iLSQR, beside those of the relaxometric constants.
+class ChiSepIlsqrOptions(IlsqrOptions, RelaxivityOptions):
+    """Options of χ-separation by iLSQR: those of both bases, with defaults of its own.
 
     Tolerance and threshold are those that the method's authors advise for quantification; theirs for looks, 0.02 and
-    0.2, gave larger errors in simulated heads.
-
-    Parameters
-    ----------
-    laplacian_percentiles : tuple of float
-        Percentiles of ``|∇²f|`` up to which a voxel counts fully, and from which on it does not count.
-    tolerance : float
-        Of LSMR, on the residual of the normal equations; a smaller one brings more noise.
-    iterations : int
-        Of LSMR, at most.
-    streaks : StreakOptions
-        How streaks are estimated, the same for both maps.
-    padding : float
-        Zeros added to each axis as a share of its length.
-
-    Raises
-    ------
-    InputError
-        If one is out of range.
+    0.2, gave larger errors in simulated heads. Both maps have the same options of streaks.
     """
 
     laplacian_percentiles: tuple[float, float] = (60.0, 99.8)
-    tolerance: float = 0.01
-    iterations: int = 50
     streaks: StreakOptions = field(default_factory=lambda: StreakOptions(threshold=0.07, tolerance=0.02))
-    padding: float = 0.25
-
-    def __post_init__(self) -> None:
-        check_percentiles("percentiles of the Laplacian", self.laplacian_percentiles)
-        check_iteration("LSMR", self.tolerance, self.iterations)
 
 
 def split(chi: Tensor, r2prime: Tensor, constants: Relaxivity) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,11 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.options import check_choice
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..masks.reference import reference_in
 from ..optim.conjugate_gradient import conjugate_gradient
 from ..optim.outcome import Outcome, Status
 from ..physics.fourier import DEFAULT_PADDING
 from .orientations import LEAST_ANGLE_DEG, OrientedProblem, oriented_problem
-from .solution import Solution
+from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,8 +170,7 @@ def run(maps: MapSet, mask: NDArray[np.bool_], options: CosmosOptions, report: R
     """QSM by COSMOS from :class:`~.orientations.OrientedMaps`, referenced to CSF where it can be found."""
     problem = oriented_problem(maps, mask, padding=options.padding, least_angle_deg=options.least_angle_deg)
     outcome = solve(problem, options, report)
-    chi, reference = reference_in(maps, mask, outcome.x.cpu().numpy())
     conditions, doubts = conditioning(problem, options.least_mean_square)
-    record = {"orientations": {**problem.record, **conditions}, "solver": outcome.record(),
-              "reference": reference.record()}  # fmt: skip
-    return Solution({"chi_total": chi}, record, (*doubts, *outcome.warnings("COSMOS"), *reference.warnings))
+    record = {"orientations": {**problem.record, **conditions}, "solver": outcome.record()}
+    return referenced_qsm(maps, mask, outcome.x.cpu().numpy(), warnings=(*doubts, *outcome.warnings("COSMOS")),
+                          record=record)  # fmt: skip

@@ -23,10 +23,9 @@ from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import GAMMA_HZ_PER_T, TWO_PI
 from ChiSepPreprocessLib.threads import in_slabs
 
-from ..masks.reference import reference_in
 from ..physics.relaxivity import relaxivity
+from .qsm import QsmOptions, quantitative_susceptibility
 from .solution import Solution
-from .tkd import TkdOptions, tkd
 
 #: Voxels between two reports of progress.
 _SLAB = 20_000
@@ -57,7 +56,7 @@ class DecomposeOptions:
         Baseline rate to begin with, 1/s.
     tolerance : float
         Ends a fit where a step makes its sum of squares smaller by no more than this share.
-    qsm : TkdOptions
+    qsm : QsmOptions
         How the susceptibility, which makes the phase, is found from the local field.
 
     Raises
@@ -72,7 +71,7 @@ class DecomposeOptions:
     start_ppm: float = 0.05
     start_rate_per_s: float = 25.0
     tolerance: float = 1e-6
-    qsm: TkdOptions = field(default_factory=TkdOptions)
+    qsm: QsmOptions = field(default_factory=lambda: QsmOptions(method="tkd"))
 
     def __post_init__(self) -> None:
         if not (0 <= self.rounds <= 1000 and 0 <= self.joint_steps <= 1000 and self.rounds + self.joint_steps > 0):
@@ -156,16 +155,15 @@ def decompose(
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: DecomposeOptions, report: Reporter) -> Solution:
-    """QSM by thresholded k-space division, referenced to CSF, simulated phase, then :func:`decompose`."""
-    chi = tkd(maps.array("local_field"), mask, maps.grid.voxel_size_mm, maps.scan.b0_direction_ijk,
-              options.qsm, report.span(0.0, 0.02))  # fmt: skip
-    chi, reference = reference_in(maps, mask, chi)
+    """QSM, referenced to CSF, simulated phase, then :func:`decompose`."""
+    qsm = quantitative_susceptibility(maps, mask, options.qsm, report.span(0.0, 0.02))
+    chi = qsm.maps["chi_total"]
     signal = simulated_signal(maps.array("gre_magnitude")[mask], chi[mask], maps.scan)
     sources, converged = decompose(signal, maps.scan, options, report.span(0.02, 1.0))
     para, dia = (_volume(mask, sources[:, one]) for one in range(2))
     restless = 1.0 - float(converged.mean())
-    record = {"reference": reference.record(), "not_converged": round(restless, 4)}
-    warnings = (*_warnings(restless), *reference.warnings)
+    record = {**qsm.record, "not_converged": round(restless, 4)}
+    warnings = (*_warnings(restless), *qsm.warnings)
     return Solution({"chi_total": para - dia, "chi_para": para, "chi_dia": dia}, record, warnings)
 
 

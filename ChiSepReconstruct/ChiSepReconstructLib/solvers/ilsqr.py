@@ -30,13 +30,12 @@ from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..masks.reference import reference_in
 from ..optim.lsmr import lsmr
 from ..optim.outcome import Outcome
 from ..physics.fourier import SpectralModel
 from ..physics.operators import DipoleOperator
 from .field_problem import FieldProblem, field_problem, percentiles
-from .solution import Solution
+from .solution import Solution, referenced_qsm
 from .tkd import TkdOptions, inverse_kernel
 
 if TYPE_CHECKING:
@@ -257,7 +256,8 @@ def run(maps: MapSet, mask: NDArray[np.bool_], options: IlsqrOptions, report: Re
     """QSM by :func:`ilsqr`, referenced to CSF where it can be found."""
     problem = field_problem(maps, mask, padding=options.padding)
     first, streak = ilsqr(problem, options, report)
-    chi, reference = reference_in(maps, mask, (first.x - streak.x).cpu().numpy())
-    record = {"reference": reference.record(), "least_squares": first.record(), "streaks": streak.record()}
-    warnings = (*reference.warnings, *first.warnings("Least squares of iLSQR"), *streak.warnings("Streaks of iLSQR"))
-    return Solution({"chi_total": chi}, record, warnings)
+    return referenced_qsm(
+        maps, mask, (first.x - streak.x).cpu().numpy(),
+        record={"least_squares": first.record(), "streaks": streak.record()},
+        warnings=(*first.warnings("Least squares of iLSQR"), *streak.warnings("Streaks of iLSQR")),
+    )  # fmt: skip

@@ -13,12 +13,12 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import TWO_PI
 
-from ..masks.reference import reference_in, reference_region
+from ..masks.reference import reference_region
 from ..optim.conjugate_gradient import conjugate_gradient
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
 from .field_problem import FieldProblem, edge_weights, field_problem
-from .solution import Solution
+from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -210,6 +210,5 @@ def run(maps: MapSet, mask: NDArray[np.bool_], options: MediOptions, report: Rep
     allowed, warnings = free_at_edges(maps, "magnitude", problem, options.edge_share)
     csf = problem.tensor(reference_region(maps)[0] & mask)
     outcome = medi(problem, allowed, csf, options, radians_per_ppm=phase_over_echo_spacing(maps.scan), report=report)
-    chi, reference = reference_in(maps, mask, outcome.x.cpu().numpy())
-    record = {"reference": reference.record(), "weighted_by": problem.weighted_by, "solver": outcome.record()}
-    return Solution({"chi_total": chi}, record, (*warnings, *outcome.warnings("MEDI"), *reference.warnings))
+    return referenced_qsm(maps, mask, outcome.x.cpu().numpy(), warnings=(*warnings, *outcome.warnings("MEDI")),
+                          record={"weighted_by": problem.weighted_by, "solver": outcome.record()})  # fmt: skip

@@ -13,12 +13,11 @@ from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..masks.reference import reference_in
 from ..optim.inner_product import dot
 from ..optim.outcome import Outcome, Status
 from ..physics.fourier import SpectralModel
 from .field_problem import FieldProblem, field_problem
-from .solution import Solution
+from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,8 +138,7 @@ def run(maps: MapSet, mask: NDArray[np.bool_], options: NdiOptions, report: Repo
     problem = field_problem(maps, mask, padding=options.padding)
     radians_per_ppm = 2e-6 * pi * maps.scan.reference_frequency_hz * options.phase_time_s
     outcome = nonlinear_inversion(problem, radians_per_ppm, options, report)
-    chi, reference = reference_in(maps, mask, (outcome.x * problem.mask).cpu().numpy())
-    record = {"reference": reference.record(), "weighted_by": problem.weighted_by, **outcome.record()}
     # Without the Tikhonov term, the limit of iterations is where it is meant to stop.
     warnings = outcome.warnings("Nonlinear dipole inversion") if options.tikhonov else ()
-    return Solution({"chi_total": chi}, record, (*reference.warnings, *warnings))
+    return referenced_qsm(maps, mask, (outcome.x * problem.mask).cpu().numpy(), warnings=warnings,
+                          record={"weighted_by": problem.weighted_by, "solver": outcome.record()})  # fmt: skip

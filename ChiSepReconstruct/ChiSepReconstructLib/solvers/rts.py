@@ -12,14 +12,13 @@ from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..masks.reference import reference_in
 from ..optim.admm import TotalVariationSplit, inverse_spectrum
 from ..optim.lsmr import lsmr
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
 from ..physics.fourier import SpectralModel
 from .field_problem import FieldProblem, field_problem
-from .solution import Solution
+from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -170,7 +169,6 @@ def run(maps: MapSet, mask: NDArray[np.bool_], options: RtsOptions, report: Repo
     """QSM by :func:`rapid_two_step`, referenced to CSF where it can be found."""
     problem = field_problem(maps, mask, padding=options.padding)
     first, second = rapid_two_step(problem, options, report)
-    chi, reference = reference_in(maps, mask, (second.x * problem.mask).cpu().numpy())
-    record = {"reference": reference.record(), "weighted_by": problem.weighted_by, "inversion": first.record(),
-              "completion": second.record()}  # fmt: skip
-    return Solution({"chi_total": chi}, record, (*reference.warnings, *second.warnings("The completion of RTS")))
+    record = {"weighted_by": problem.weighted_by, "inversion": first.record(), "completion": second.record()}
+    return referenced_qsm(maps, mask, (second.x * problem.mask).cpu().numpy(), record=record,
+                          warnings=second.warnings("The completion of RTS"))  # fmt: skip

@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ChiSepPreprocessLib.artifacts import MapSet
+
+from ..masks.reference import reference_in
+
 
 @dataclass(frozen=True, eq=False)
 class Solution:
@@ -27,3 +31,10 @@ class Solution:
     maps: Mapping[str, NDArray[np.float32]]
     record: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+def referenced_qsm(maps: MapSet, mask: NDArray[np.bool_], chi_ppm: NDArray[Any], *, record: Mapping[str, Any],
+                   warnings: tuple[str, ...] = ()) -> Solution:  # fmt: skip
+    """``chi_total`` alone, referenced to CSF where it can be found."""
+    chi, reference = reference_in(maps, mask, chi_ppm)
+    return Solution({"chi_total": chi}, {"reference": reference.record(), **record}, (*reference.warnings, *warnings))

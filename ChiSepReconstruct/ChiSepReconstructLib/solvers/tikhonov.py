@@ -13,11 +13,10 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.options import check_choice
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..masks.reference import reference_in
 from ..physics.fourier import DEFAULT_PADDING
 from ..physics.operators import DipoleOperator, Vector, difference_power
 from .one_step import divide
-from .solution import Solution
+from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,5 +116,4 @@ def run(maps: MapSet, mask: NDArray[np.bool_], options: TikhonovOptions, report:
     chi = tikhonov(
         maps.array("local_field"), mask, maps.grid.voxel_size_mm, maps.scan.b0_direction_ijk, options, report
     )
-    chi, reference = reference_in(maps, mask, chi)
-    return Solution({"chi_total": chi}, {"reference": reference.record()}, reference.warnings)
+    return referenced_qsm(maps, mask, chi, record={})

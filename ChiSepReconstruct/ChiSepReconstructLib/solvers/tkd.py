@@ -12,10 +12,9 @@ from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..masks.reference import reference_in
 from ..physics.operators import DipoleOperator, Vector
 from .one_step import divide
-from .solution import Solution
+from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,5 +107,4 @@ def inverse_kernel(dipole: DipoleOperator, options: TkdOptions) -> Tensor:
 def run(maps: MapSet, mask: NDArray[np.bool_], options: TkdOptions, report: Reporter) -> Solution:
     """QSM by :func:`tkd`, referenced to CSF where it can be found."""
     chi = tkd(maps.array("local_field"), mask, maps.grid.voxel_size_mm, maps.scan.b0_direction_ijk, options, report)
-    chi, reference = reference_in(maps, mask, chi)
-    return Solution({"chi_total": chi}, {"reference": reference.record()}, reference.warnings)
+    return referenced_qsm(maps, mask, chi, record={})

@@ -13,12 +13,11 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.options import check_choice
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..masks.reference import reference_in
 from ..optim.admm import FREE, TotalVariationSplit, inverse_spectrum
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
 from .field_problem import FieldProblem, edge_weights, field_problem
-from .solution import Solution
+from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -176,10 +175,10 @@ def run(maps: MapSet, mask: NDArray[np.bool_], options: TvOptions, report: Repor
     problem = field_problem(maps, mask, padding=options.padding)
     edges = _edges(problem, maps, options.edge_share)
     outcome = total_variation(problem, edges, options, report)
-    chi, reference = reference_in(maps, mask, (outcome.x * problem.mask).cpu().numpy())
-    record = {"reference": reference.record(), "weighted_by": problem.weighted_by if options.weighted else "nothing",
-              "edges": "none" if edges is None else "magnitude", **outcome.record()}  # fmt: skip
-    return Solution({"chi_total": chi}, record, (*reference.warnings, *outcome.warnings("Total variation")))
+    record = {"weighted_by": problem.weighted_by if options.weighted else "nothing",
+              "edges": "none" if edges is None else "magnitude", "solver": outcome.record()}  # fmt: skip
+    return referenced_qsm(maps, mask, (outcome.x * problem.mask).cpu().numpy(), record=record,
+                          warnings=outcome.warnings("Total variation"))  # fmt: skip
 
 
 def _edges(problem: FieldProblem, maps: MapSet, share: float) -> Tensor | None:
