@@ -12,9 +12,9 @@ from .artifacts import ARTIFACTS, Acquisition, Array, Grid, Kind, Map
 from .dicom.bends import likeness
 from .errors import InputError
 from .files import read_mask, read_nifti
+from .geometry.resampling import resample
 from .masking.mask import MaskOptions, refine
 from .quantities import ppm_to_hz
-from .registration.resampling import resample
 from .segmentation import is_segmentation, read_segmentation
 
 

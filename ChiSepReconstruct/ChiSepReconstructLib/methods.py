@@ -19,6 +19,7 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.options import from_mapping
 from ChiSepPreprocessLib.progress import Reporter
 
+from .solution import Solution
 from .solvers import (
     apart,
     arcs,
@@ -38,7 +39,6 @@ from .solvers import (
     tkd,
     tv,
 )
-from .solvers.solution import Solution
 
 #: ``run(maps, mask, options, report)``: maps on one grid, the voxels to solve, the method's options.
 Run = Callable[[MapSet, NDArray[np.bool_], Any, Reporter], Solution]

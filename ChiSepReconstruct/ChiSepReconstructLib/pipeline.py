@@ -18,8 +18,8 @@ from ChiSepPreprocessLib.threads import thread_count
 from . import methods
 from .evaluation.phase_sign import phase_sign_score, phase_sign_warnings
 from .methods import Method
+from .solution import Solution
 from .solvers.orientations import oriented
-from .solvers.solution import Solution
 
 #: What is typical of a map inside the mask lies above the first and up to the second number.
 _PLAUSIBLE = {

@@ -22,13 +22,13 @@ import numpy as np
 from ChiSepPhantoms import Phantom, PhantomOptions, simulate
 from ChiSepPhantoms.signals import with_noise
 from ChiSepPreprocessLib.artifacts import Acquisition, Array
+from ChiSepPreprocessLib.geometry.resampling import to_itk
 from ChiSepPreprocessLib.masking.bet import brain_mask
 from ChiSepPreprocessLib.masking.mask import make_brain_mask
 from ChiSepPreprocessLib.morphology import close_mm, largest_component
 from ChiSepPreprocessLib.pipeline import PRESETS, combined_magnitude, preprocess
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import TWO_PI, ppm_to_hz
-from ChiSepPreprocessLib.registration.resampling import to_itk
 from ChiSepPreprocessLib.unwrap import laplacian, romeo
 from ChiSepReconstructLib.evaluation.metrics import nrmse
 

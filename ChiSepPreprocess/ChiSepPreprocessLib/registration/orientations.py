@@ -20,9 +20,9 @@ import numpy as np
 
 from ..artifacts import Array, Grid, Image, Kind, Map, MapSet
 from ..errors import InputError
+from ..geometry.resampling import Mask, Matrix, check_scalar, resample
 from ..progress import Reporter
 from .alignment import Alignment
-from .resampling import Mask, Matrix, resample
 from .rigid import RegistrationOptions, align
 
 #: Heads are turned by 10° to 40° for COSMOS.
@@ -89,19 +89,6 @@ class Oriented:
     def _onto_first(self, one: Map) -> Map:
         check_scalar(one)
         return replace(one, data=self.onto_first(one.data, nearest=one.spec.kind is Kind.LABEL), grid=self.first_grid)
-
-
-def check_scalar(one: Map) -> None:
-    """Refuse wrapped phase: its jumps would be blurred into false values.
-
-    Raises
-    ------
-    InputError
-        If the map is the phase.
-    """
-    if one.name == "gre_phase":
-        raise InputError("map to resample", one.name, "maps of scalars, such as total_field or local_field",
-                         "Compute the field on the original grid first.")  # fmt: skip
 
 
 def align_orientations(

@@ -11,11 +11,11 @@ import numpy as np
 from ..artifacts import Array, Grid, Image
 from ..box import bounding_box
 from ..errors import CancelledError, InputError
+from ..geometry import resampling
+from ..geometry.resampling import Mask, Matrix, flip_ras_lps, inside_fraction, shrunk, to_itk
 from ..morphology import dilate_mm
 from ..progress import Reporter
-from . import resampling
 from .alignment import Alignment
-from .resampling import Mask, Matrix, flip_ras_lps, inside_fraction, shrunk, to_itk
 from .similarity import local_similarity
 
 if TYPE_CHECKING:

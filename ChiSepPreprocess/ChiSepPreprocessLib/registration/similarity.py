@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..artifacts import Array
-from .resampling import Mask
+from ..geometry.resampling import Mask
 
 #: Side of the window in which contrasts are taken for proportional, mm.
 _WINDOW_MM = 10.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..artifacts import Array, Grid, Image
+from ..geometry.resampling import Mask, resample
 from ..progress import Reporter
 from .alignment import Alignment
-from .resampling import Mask, resample
 from .rigid import RegistrationOptions, align
 
 

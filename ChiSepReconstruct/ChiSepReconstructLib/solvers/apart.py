@@ -26,9 +26,9 @@ from ChiSepPreprocessLib.progress import Reporter
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
 from ..physics.relaxivity import RelaxivityOptions
+from ..solution import Solution
 from .emmerich import EmmerichOptions, separate_with_decay
 from .field_problem import FieldProblem, field_problem
-from .solution import Solution
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,9 +22,9 @@ from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import GAMMA_HZ_PER_T
 
 from ..physics.relaxivity import Relaxivity, relaxivity
+from ..solution import Solution
 from .closed_form import separate
 from .qsm import QsmOptions, quantitative_susceptibility
-from .solution import Solution
 
 #: Bins of χ with fewer voxels are left out; fewer bins than this tell no line.
 _FEWEST_VOXELS, _FEWEST_BINS = 20, 4

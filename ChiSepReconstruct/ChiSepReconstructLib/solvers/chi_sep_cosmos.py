@@ -35,9 +35,9 @@ from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
 from ..physics.operators import as_tensor
 from ..physics.relaxivity import Relaxivity, RelaxivityOptions
+from ..solution import Solution
 from .cosmos import CosmosOptions, conditioning, solve
 from .orientations import OrientedProblem, each_orientation, oriented_problem
-from .solution import Solution
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -32,6 +32,7 @@ from ..masks.reference import reference_in
 from ..optim.outcome import Outcome
 from ..physics.operators import DipoleOperator
 from ..physics.relaxivity import Relaxivity, RelaxivityOptions
+from ..solution import Solution
 from .field_problem import FieldProblem, field_problem
 from .ilsqr import (
     IlsqrOptions,
@@ -42,7 +43,6 @@ from .ilsqr import (
     least_squares,
     streaks,
 )
-from .solution import Solution
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,11 +17,11 @@ from ..optim.conjugate_gradient import conjugate_gradient
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
 from ..physics.relaxivity import Relaxivity, RelaxivityOptions
+from ..solution import Solution
 from .closed_form import separate_maps
 from .field_problem import FieldProblem, field_problem
 from .medi import FLOOR_PPM_PER_MM, check_edges_and_iterations, check_regularisation, free_at_edges
 from .qsm import QsmOptions
-from .solution import Solution
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,8 +12,8 @@ from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..physics.relaxivity import Relaxivity, RelaxivityOptions
+from ..solution import Solution
 from .qsm import QsmOptions, quantitative_susceptibility
-from .solution import Solution
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from ChiSepPreprocessLib.progress import Reporter
 from ..optim.conjugate_gradient import conjugate_gradient
 from ..optim.outcome import Outcome, Status
 from ..physics.fourier import DEFAULT_PADDING
+from ..solution import Solution, referenced_qsm
 from .orientations import LEAST_ANGLE_DEG, OrientedProblem, oriented_problem
-from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor

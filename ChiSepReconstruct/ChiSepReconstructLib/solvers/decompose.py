@@ -24,8 +24,8 @@ from ChiSepPreprocessLib.quantities import GAMMA_HZ_PER_T, TWO_PI
 from ChiSepPreprocessLib.threads import in_slabs
 
 from ..physics.relaxivity import relaxivity
+from ..solution import Solution
 from .qsm import QsmOptions, quantitative_susceptibility
-from .solution import Solution
 
 #: Voxels between two reports of progress.
 _SLAB = 20_000

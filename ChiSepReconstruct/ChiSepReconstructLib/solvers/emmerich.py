@@ -26,8 +26,8 @@ from ..optim.conjugate_gradient import conjugate_gradient
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
 from ..physics.relaxivity import RelaxivityOptions
+from ..solution import Solution
 from .field_problem import FieldProblem, field_problem
-from .solution import Solution
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -34,8 +34,8 @@ from ..optim.lsmr import lsmr
 from ..optim.outcome import Outcome
 from ..physics.fourier import SpectralModel
 from ..physics.operators import DipoleOperator
+from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, field_problem, percentiles
-from .solution import Solution, referenced_qsm
 from .tkd import TkdOptions, inverse_kernel
 
 if TYPE_CHECKING:

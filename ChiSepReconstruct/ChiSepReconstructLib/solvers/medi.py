@@ -17,8 +17,8 @@ from ..masks.reference import reference_region
 from ..optim.conjugate_gradient import conjugate_gradient
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
+from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, edge_weights, field_problem
-from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,8 +16,8 @@ from ChiSepPreprocessLib.progress import Reporter
 from ..optim.inner_product import dot
 from ..optim.outcome import Outcome, Status
 from ..physics.fourier import SpectralModel
+from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, field_problem
-from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor

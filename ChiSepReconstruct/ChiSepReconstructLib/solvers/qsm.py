@@ -12,8 +12,8 @@ from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.options import check_choice
 from ChiSepPreprocessLib.progress import Reporter
 
+from ..solution import Solution
 from . import tkd, tv
-from .solution import Solution
 
 QsmMethod = Literal["tv", "tkd"]
 

@@ -13,9 +13,9 @@ from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import GAMMA_HZ_PER_T
 
 from ..physics.relaxivity import Relaxivity
+from ..solution import Solution
 from .chi_sep_medi import JointOptions, separate_jointly
 from .closed_form import separate_maps
-from .solution import Solution
 
 #: Field strength at which the published constant holds, T.
 _REFERENCE_T = 3.0

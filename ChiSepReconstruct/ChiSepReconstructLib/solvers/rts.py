@@ -17,8 +17,8 @@ from ..optim.lsmr import lsmr
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
 from ..physics.fourier import SpectralModel
+from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, field_problem
-from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor

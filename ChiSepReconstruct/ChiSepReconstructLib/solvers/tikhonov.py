@@ -15,8 +15,8 @@ from ChiSepPreprocessLib.progress import Reporter
 
 from ..physics.fourier import DEFAULT_PADDING
 from ..physics.operators import DipoleOperator, Vector, difference_power
+from ..solution import Solution, referenced_qsm
 from .one_step import divide
-from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor

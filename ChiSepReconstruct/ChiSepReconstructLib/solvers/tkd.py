@@ -13,8 +13,8 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..physics.operators import DipoleOperator, Vector
+from ..solution import Solution, referenced_qsm
 from .one_step import divide
-from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor

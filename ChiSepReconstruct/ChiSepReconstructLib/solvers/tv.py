@@ -16,8 +16,8 @@ from ChiSepPreprocessLib.progress import Reporter
 from ..optim.admm import FREE, TotalVariationSplit, inverse_spectrum
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
+from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, edge_weights, field_problem
-from .solution import Solution, referenced_qsm
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.artifacts import MapSet
 
-from ..masks.reference import reference_in
+from .masks.reference import reference_in
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from ChiSepPreprocessLib.artifacts import Array, Grid, Map, MapSet, ScanParameters
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.orientation.b0_axis import OrientationOptions, Reoriented, covering_grid, to_b0_axis
+from ChiSepPreprocessLib.geometry.b0_axis import OrientationOptions, Reoriented, covering_grid, to_b0_axis
 
 CENTRE_MM = np.array([12.0, -7.0, 31.0])
 SHAPE, SIZE_MM = (45, 52, 37), (1.1, 0.9, 1.4)

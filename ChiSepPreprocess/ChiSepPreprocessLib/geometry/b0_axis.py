@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..artifacts import Array, Grid, Kind, Map, MapSet
 from ..errors import InputError
-from ..registration.orientations import check_scalar
-from ..registration.resampling import index_matrix, resample
+from .resampling import check_scalar, index_matrix, resample
 
 Matrix = NDArray[np.float64]
 

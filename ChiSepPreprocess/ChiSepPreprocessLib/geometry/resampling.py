@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts import Array, Grid, check_volume
+from ..artifacts import Array, Grid, Map, check_volume
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -78,6 +78,19 @@ def resample(
     loop = _kernels.nearest if nearest else _kernels.linear
     loop(_as_series(values), matrix[:3], _as_series(result))
     return result
+
+
+def check_scalar(one: Map) -> None:
+    """Refuse wrapped phase: its jumps would be blurred into false values.
+
+    Raises
+    ------
+    InputError
+        If the map is the phase.
+    """
+    if one.name == "gre_phase":
+        raise InputError("map to resample", one.name, "maps of scalars, such as total_field or local_field",
+                         "Compute the field on the original grid first.")  # fmt: skip
 
 
 def index_matrix(grid: Grid, target: Grid, moving_from_fixed_ras: Matrix | None = None) -> Matrix:

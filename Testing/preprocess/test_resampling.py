@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from ChiSepPreprocessLib.artifacts import Array, Grid
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.registration.resampling import flip_ras_lps, inside_fraction, resample, to_itk
+from ChiSepPreprocessLib.geometry.resampling import flip_ras_lps, inside_fraction, resample, to_itk
 
 
 def grid_about(

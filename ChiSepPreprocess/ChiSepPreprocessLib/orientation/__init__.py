@@ -1,1 +1,0 @@
-"""Maps turned so that B0 lies along the third axis, and back."""
