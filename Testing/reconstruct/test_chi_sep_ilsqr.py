@@ -16,7 +16,8 @@ from ChiSepPreprocessLib.progress import Reporter
 from ChiSepReconstructLib.physics.operators import Differences, DipoleOperator, Vector
 from ChiSepReconstructLib.physics.relaxivity import Relaxivity
 from ChiSepReconstructLib.solvers import closed_form
-from ChiSepReconstructLib.solvers.chi_sep_ilsqr import ChiSepIlsqrOptions, run, smoothed, split
+from ChiSepReconstructLib.solvers.chi_sep_ilsqr import ChiSepIlsqrOptions, run, smoothed
+from ChiSepReconstructLib.solvers.closed_form import split
 from ChiSepReconstructLib.solvers.field_problem import FieldProblem
 from ChiSepReconstructLib.solvers.ilsqr import StreakOptions, least_squares
 from ChiSepReconstructLib.solvers.qsm import QsmOptions

@@ -33,6 +33,7 @@ from ..optim.outcome import Outcome
 from ..physics.operators import DipoleOperator
 from ..physics.relaxivity import Relaxivity, RelaxivityOptions
 from ..solution import Solution
+from .closed_form import split
 from .field_problem import FieldProblem, field_problem
 from .ilsqr import (
     IlsqrOptions,
@@ -61,12 +62,6 @@ class ChiSepIlsqrOptions(IlsqrOptions, RelaxivityOptions):
 
     laplacian_percentiles: tuple[float, float] = (60.0, 99.8)
     streaks: StreakOptions = field(default_factory=lambda: StreakOptions(threshold=0.07, tolerance=0.02))
-
-
-def split(chi: Tensor, r2prime: Tensor, constants: Relaxivity) -> tuple[Tensor, Tensor]:
-    """``χ₊`` and ``χ₋`` in ppm that agree with χ (ppm) and R2′ (1/s) in each voxel; they may be negative."""
-    para, dia = constants.para_hz_per_ppm, constants.dia_hz_per_ppm
-    return (r2prime + dia * chi) / (para + dia), (r2prime - para * chi) / (para + dia)
 
 
 def smoothed(volume: Tensor, dipole: DipoleOperator) -> Tensor:

@@ -15,6 +15,9 @@ from ..physics.relaxivity import Relaxivity, RelaxivityOptions
 from ..solution import Solution
 from .qsm import QsmOptions, quantitative_susceptibility
 
+#: numpy array or torch tensor.
+Values = Any
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedFormOptions(RelaxivityOptions):
@@ -27,6 +30,12 @@ class ClosedFormOptions(RelaxivityOptions):
     """
 
     qsm: QsmOptions = field(default_factory=QsmOptions)
+
+
+def split(chi_ppm: Values, r2prime_per_s: Values, constants: Relaxivity) -> tuple[Values, Values]:
+    """``χ₊`` and ``χ₋`` that agree with χ and R2′ in each voxel, arrays or tensors; they may be negative."""
+    para, dia = constants.para_hz_per_ppm, constants.dia_hz_per_ppm
+    return (r2prime_per_s + dia * chi_ppm) / (para + dia), (r2prime_per_s - para * chi_ppm) / (para + dia)
 
 
 def separate(
@@ -52,10 +61,8 @@ def separate(
     ----------
     Shin et al., NeuroImage 240:118371 (2021).
     """
-    para, dia = constants.para_hz_per_ppm, constants.dia_hz_per_ppm
-    chi_para = np.maximum((r2prime_per_s + dia * chi_total_ppm) / (para + dia), 0.0).astype(np.float32)
-    chi_dia = np.maximum((r2prime_per_s - para * chi_total_ppm) / (para + dia), 0.0).astype(np.float32)
-    return chi_para, chi_dia
+    chi_para, chi_dia = split(chi_total_ppm, r2prime_per_s, constants)
+    return np.maximum(chi_para, 0.0).astype(np.float32), np.maximum(chi_dia, 0.0).astype(np.float32)
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: ClosedFormOptions, report: Reporter) -> Solution:

@@ -124,7 +124,7 @@ def total_variation(
     split = TotalVariationSplit(kinds, problem.differences, options.shrinkage_ppm_per_mm, options.norm == "isotropic")
     inverse = inverse_spectrum(fit.curvature, penalty, fourier, problem.differences.voxel_size_mm)
     gradient_share, spectrum = inverse * penalty + 0j, torch.zeros_like(inverse) + 0j
-    fit_share = inverse * problem.dipole.kernel + 0j
+    fit_share = inverse * problem.dipole.kernel * fit.penalty + 0j
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
         nonlocal spectrum
@@ -139,6 +139,8 @@ def total_variation(
 
 class _PlainField:
     """Field that counts the same everywhere: no split is needed."""
+
+    penalty = 1.0
 
     def __init__(self, problem: FieldProblem) -> None:
         self.curvature = problem.dipole.kernel.square()
@@ -155,19 +157,22 @@ class _WeightedField:
         weights = problem.weights.square()
         self._share = weights / (weights + penalty)
         self._field, self._dual = problem.field, problem.field.new_zeros(problem.field.shape)
-        self._dipole, self._penalty = problem.dipole, penalty
+        self._dipole, self.penalty = problem.dipole, penalty
+        self._fitted = problem.dipole.spectrum.clone()
         self.curvature = problem.dipole.kernel.square() * penalty
 
     def __call__(self, spectrum: Tensor) -> Tensor:
-        """Update ``z`` and ``v`` to χ's spectrum; give the spectrum of ``μ (z − v)``."""
+        """Update ``z`` and ``v`` to χ's spectrum; give the spectrum of ``z − v``."""
+        import torch
+
         fourier = self._dipole.fourier
-        fitted = spectrum * self._dipole.spectrum
+        fitted = torch.mul(spectrum, self._dipole.spectrum, out=self._fitted)
         # With a = Dχ + v, z is a + s and the new v is −s, where s moves a towards the field by the weight's share.
         # z − v is then Dχ, to which v of before and 2s are added inside the mask only.
         change = self._dual.clone()
         self._dual.add_(fourier.volume(fitted)).sub_(self._field).mul_(self._share)
         change.sub_(self._dual, alpha=2)
-        return fitted.add_(fourier.spectrum(change)).mul_(self._penalty)
+        return fitted.add_(fourier.spectrum(change))
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: TvOptions, report: Reporter) -> Solution:
