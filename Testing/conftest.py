@@ -18,6 +18,15 @@ SMALL_PATIENT = PhantomOptions(
 )  # fmt: skip
 
 
+def pytest_configure() -> None:
+    """Give each parallel worker one core of its own: more threads than cores wait for each other."""
+    name, setting = os.environ.get("PYTEST_XDIST_WORKER", ""), getattr(os, "sched_setaffinity", None)
+    if setting and name.startswith("gw"):
+        cores = sorted(os.sched_getaffinity(0))
+        if int(os.environ["PYTEST_XDIST_WORKER_COUNT"]) >= len(cores):
+            setting(0, {cores[int(name[2:]) % len(cores)]})
+
+
 @pytest.fixture(scope="session")
 def patient() -> Phantom:
     """A small simulated patient with its truth."""
