@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from scipy.io import savemat
 
+from ChiSepPreprocessLib.errors import InputError
 from ChiSepReconstructLib.networks.unet import UNet
+from ChiSepReconstructLib.networks.weights.importing import import_weights
 from ChiSepReconstructLib.networks.weights.weight_set import Role
 
 #: Channels of the three published networks.
@@ -68,3 +72,11 @@ def publish(folder: Path, base_width: int = 2, prefix: str = "module.") -> Publi
                 for seed, (role, channels) in enumerate(CHANNELS.items())}  # fmt: skip
     files = {role: save_checkpoint(folder / f"{role}_official.pth.tar", one, prefix) for role, one in networks.items()}
     return Published(files, save_constants(folder / "xsepnet_norm_factor.mat"), networks)
+
+
+def refuse(message: str, files: Mapping[Role, Path], normalisation: Path, data: Path, **options: Any) -> None:
+    """Import must fail with this message and leave nothing."""
+    with pytest.raises(InputError, match=message) as caught:
+        import_weights("mine", files, normalisation, **options)
+    assert "\n" not in str(caught.value)
+    assert not (data / "weights").exists() or list((data / "weights").iterdir()) == []

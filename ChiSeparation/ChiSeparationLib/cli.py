@@ -18,7 +18,7 @@ import typer
 from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.errors import CancelledError, ChiSepError, InputError
 
-from . import tables
+from . import tables, weights_cli
 from .arguments import (
     AsJson,
     EchoTimes,
@@ -55,6 +55,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(weights_cli.app, name="weights")
 
 _CANCELLED = 130
 
