@@ -19,6 +19,8 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.options import from_mapping
 from ChiSepPreprocessLib.progress import Reporter
 
+from .networks import inference
+from .networks.options import NetworkOptions
 from .solution import Solution
 from .solvers import (
     apart,
@@ -68,6 +70,8 @@ class Method:
         See :data:`Run`.
     orientations : int
         How many head orientations it takes at least.
+    networks : tuple of str
+        Roles of the networks that it runs, whose weights must be installed.
     """
 
     name: str
@@ -79,6 +83,7 @@ class Method:
     paper: str
     run: Run
     orientations: int = 1
+    networks: tuple[str, ...] = ()
 
     def options(self, values: Mapping[str, Any] | None = None) -> Any:
         """Options from plain values, as JSON or a command line has them; defaults for the rest.
@@ -248,6 +253,39 @@ _METHODS = (
         run=decompose.run,
     ),
     Method(
+        name="qsmnet",
+        title="QSM by the network QSMnet_ME",
+        needs=_FIELD,
+        uses=_REFERENCE,
+        gives=("chi_total",),
+        options_type=NetworkOptions,
+        paper="Kim et al. 2025 (χ-sepnet); Yoon et al., NeuroImage 179:199 (2018)",
+        run=inference.run_qsmnet,
+        networks=("qsmnet",),
+    ),
+    Method(
+        name="chi-sepnet-r2prime",
+        title="χ-separation by networks from gradient and spin echo (χ-sepnet-R2′)",
+        needs=(*_FIELD, "r2prime"),
+        uses=("field_mask",),
+        gives=_SEPARATED,
+        options_type=NetworkOptions,
+        paper="Kim et al. 2025 (χ-sepnet)",
+        run=inference.run_chisepnet_r2prime,
+        networks=("qsmnet", "chisepnet"),
+    ),
+    Method(
+        name="chi-sepnet-r2star",
+        title="χ-separation by networks from gradient echoes alone (χ-sepnet-R2*)",
+        needs=(*_FIELD, "r2star"),
+        uses=("field_mask",),
+        gives=_SEPARATED,
+        options_type=NetworkOptions,
+        paper="Kim et al. 2025 (χ-sepnet)",
+        run=inference.run_chisepnet_r2star,
+        networks=("qsmnet", "r2primenet", "chisepnet"),
+    ),
+    Method(
         name="cosmos",
         title="QSM from several head orientations",
         needs=_FIELD,
@@ -298,6 +336,7 @@ def describe() -> list[dict[str, Any]]:
             "uses": list(method.uses),
             "gives": list(method.gives),
             "orientations": method.orientations,
+            "networks": list(method.networks),
             "options": json.loads(json.dumps(asdict(method.options()))),  # tuples as JSON has them
             "paper": method.paper,
         }

@@ -47,7 +47,8 @@ def methods(described: Iterable[Mapping[str, Any]]) -> list[RenderableType]:
         uses = f"; uses {', '.join(one['uses'])} if there" if one["uses"] else ""
         options = ", ".join(f"{name} {_plain(value)}" for name, value in one["options"].items())
         text = f"{one['title']}. {one['paper']}.\nOptions: {options or 'none'}"
-        table.add_row(one["name"], ", ".join(one["needs"]) + uses, ", ".join(one["gives"]), text)
+        weights = f"; weights of {', '.join(one['networks'])}" if one["networks"] else ""
+        table.add_row(one["name"], ", ".join(one["needs"]) + weights + uses, ", ".join(one["gives"]), text)
     return [table]
 
 

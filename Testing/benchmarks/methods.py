@@ -57,7 +57,9 @@ def main() -> None:
     parser.add_argument("--relaxivity", default="single", choices=("single", "split"))
     parser.add_argument("--inputs", nargs="+", default=["measured", "true"], choices=("measured", "true"))
     parser.add_argument(
-        "--methods", nargs="+", default=[name for name, one in METHODS.items() if one.orientations == 1]
+        "--methods",
+        nargs="+",
+        default=[name for name, one in METHODS.items() if one.orientations == 1 and not one.networks],
     )
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()

@@ -39,7 +39,8 @@ def main() -> None:
     """Simulate each patient, run every method, print tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", nargs="+", default=["measured"], choices=("measured", "true"))
-    quick = [name for name, one in METHODS.items() if one.orientations == 1 and name not in _SLOW]
+    quick = [name for name, one in METHODS.items()
+             if one.orientations == 1 and not one.networks and name not in _SLOW]  # fmt: skip
     parser.add_argument("--methods", nargs="+", default=quick)
     parser.add_argument("--folder", type=Path)
     chosen = parser.parse_args()

@@ -78,3 +78,63 @@ def _position(matrix: Array, i: int, j: int, k: int) -> tuple[float, float, floa
 @njit(cache=True, nogil=True)
 def _round(position: float, length: int) -> int:
     return min(max(int(np.floor(position + 0.5)), 0), length - 1)
+
+
+@njit(cache=True, nogil=True)
+def cubic(first: int, last: int, coefficients: Array, matrix: Array, wanted: Array, result: Array) -> None:
+    """Cubic B-spline at the wanted voxels; the coefficients reach two voxels beyond their positions."""
+    ni, nj, nk = coefficients.shape
+    for i in range(first, last):
+        for j in range(result.shape[1]):
+            for k in range(result.shape[2]):
+                if not wanted[i, j, k]:
+                    continue
+                x, y, z = _position(matrix, i, j, k)
+                i0, j0, k0 = _below(x, ni), _below(y, nj), _below(z, nk)
+                u, v, w = _spline(x - i0), _spline(y - j0), _spline(z - k0)
+                total = _ZERO
+                for a in range(4):
+                    plane = _ZERO
+                    for b in range(4):
+                        line = _ZERO
+                        for c in range(4):
+                            line += w[c] * coefficients[i0 + a - 1, j0 + b - 1, k0 + c - 1]
+                        plane += v[b] * line
+                    total += u[a] * plane
+                result[i, j, k] = total
+
+
+@njit(cache=True, nogil=True)
+def _below(position: float, length: int) -> int:
+    """Last voxel at or before a position, away from the volume's edge."""
+    return min(max(int(np.floor(position)), 1), length - 3)
+
+
+@njit(cache=True, nogil=True)
+def _spline(share: float) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """Weights of the four neighbours, the second of which lies ``share`` of a voxel before the position."""
+    rest = 1.0 - share
+    first, last = rest**3 / 6.0, share**3 / 6.0
+    second, third = 2.0 / 3.0 - share**2 + 3.0 * last, 2.0 / 3.0 - rest**2 + 3.0 * first
+    return np.float32(first), np.float32(second), np.float32(third), np.float32(last)
+
+
+@njit(cache=True, nogil=True)
+def add_layer(first: int, last: int, values: Array, known_since: Array, layer: int) -> None:
+    """Set voxels that touch known ones to the mean of these; ``known_since`` is 0 where nothing is known."""
+    ni, nj, nk = values.shape
+    for i in range(first, last):
+        for j in range(nj):
+            for k in range(nk):
+                if known_since[i, j, k] != 0:
+                    continue
+                total, count = _ZERO, 0
+                for x in range(max(i - 1, 0), min(i + 2, ni)):
+                    for y in range(max(j - 1, 0), min(j + 2, nj)):
+                        for z in range(max(k - 1, 0), min(k + 2, nk)):
+                            if 0 < known_since[x, y, z] <= layer:
+                                total += values[x, y, z]
+                                count += 1
+                if count > 0:
+                    values[i, j, k] = total / np.float32(count)
+                    known_since[i, j, k] = layer + 1

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..artifacts import Array, Grid, Kind, Map, MapSet
+from ..artifacts import Array, Grid, Kind, Map, MapSet, check_volume
 from ..errors import InputError
-from .resampling import check_scalar, index_matrix, resample
+from .interpolation import continued, cubic
+from .resampling import Mask, check_scalar, resample
 
 Matrix = NDArray[np.float64]
 
@@ -44,14 +45,20 @@ class Reoriented:
         What they were made of.
     options : OrientationOptions
         Interpolation, the same both ways.
+    mask, original_mask : ndarray of bool, optional
+        Where the turned and the original maps are known; real maps are 0 elsewhere.
     """
 
     maps: MapSet
     original: MapSet
     options: OrientationOptions
+    mask: Mask | None = None
+    original_mask: Mask | None = None
 
     def back(self, maps: MapSet | None = None) -> MapSet:
         """Bring maps of the turned grid, such as a network's, onto the original grid by one interpolation.
+
+        Nothing is smoothed before: what was made from the original maps holds little that their voxels cannot.
 
         Parameters
         ----------
@@ -69,13 +76,13 @@ class Reoriented:
                 "maps to turn back", f"a grid {maps.grid.shape}", f"the turned grid {self.maps.grid.shape}"
             )
         original = self.original
-        turned = {name: _moved(one, original.grid, self.options) for name, one in maps.items()}
-        return MapSet(original.grid, original.scan, turned)
+        move = _Move(original.grid, self.options, self.mask, self.original_mask, low_pass=False)
+        return MapSet(original.grid, original.scan, {name: move(one) for name, one in maps.items()})
 
 
 def to_b0_axis(
     maps: MapSet, voxel_size_mm: float | tuple[float, float, float] | None = None,
-    directions_ras: ArrayLike | None = None, options: OrientationOptions | None = None,
+    directions_ras: ArrayLike | None = None, options: OrientationOptions | None = None, *, mask: Mask | None = None,
 ) -> Reoriented:  # fmt: skip
     """Resample maps once onto a grid whose third axis is parallel to B0.
 
@@ -90,6 +97,9 @@ def to_b0_axis(
         closest to R, A and S if absent.
     options : OrientationOptions, optional
         Interpolation.
+    mask : ndarray of bool, shape (I, J, K), optional
+        Where the real maps are known. They are continued beyond it before they are interpolated, so that nothing of
+        what lies there bleeds into it, and are 0 outside of it afterwards; the same on the way back.
 
     Returns
     -------
@@ -105,8 +115,12 @@ def to_b0_axis(
     directions = _axes_along(b0_ras) if directions_ras is None else _checked_axes(directions_ras, b0_ras)
     grid = covering_grid(maps.grid, directions, _voxel_size(voxel_size_mm, maps.grid, directions))
     scan = replace(maps.scan, b0_direction_ijk=(0.0, 0.0, float(np.sign(directions[:, 2] @ b0_ras))))
-    turned = {name: _moved(one, grid, options) for name, one in maps.items()}
-    return Reoriented(MapSet(grid, scan, turned), maps, options)
+    if mask is not None:
+        check_volume("mask", mask, maps.grid.shape)
+    turned_mask = None if mask is None else resample(mask, maps.grid, grid)
+    move = _Move(grid, options, mask, turned_mask, low_pass=True)
+    return Reoriented(MapSet(grid, scan, {name: move(one) for name, one in maps.items()}), maps, options, turned_mask,
+                      mask)  # fmt: skip
 
 
 def covering_grid(grid: Grid, directions: Matrix, voxel_size_mm: tuple[float, float, float]) -> Grid:
@@ -161,26 +175,35 @@ def _voxel_size(
     return float(sizes[0]), float(sizes[1]), float(sizes[2])
 
 
-def _moved(one: Map, target: Grid, options: OrientationOptions) -> Map:
-    """One map on another grid, by one interpolation that suits its kind."""
-    check_scalar(one)
-    if one.spec.kind is not Kind.REAL or options.interpolation == "linear":
-        data = resample(one.data, one.grid, target, nearest=one.spec.kind is not Kind.REAL)
-    else:
-        data = _cubic(one.data, one.grid, target)
-    if one.spec.kind is Kind.REAL and one.spec.minimum is not None:
-        data = np.maximum(data, np.float32(one.spec.minimum))
-    return replace(one, data=data, grid=target)
+@dataclass(frozen=True, eq=False)
+class _Move:
+    """To another grid by one interpolation that suits the map's kind."""
 
+    target: Grid
+    options: OrientationOptions
+    mask: Mask | None
+    target_mask: Mask | None
+    low_pass: bool
 
-def _cubic(data: Array, grid: Grid, target: Grid) -> Array:
-    """Cubic B-spline, 0 outside of the voxels' own extent."""
-    from scipy.ndimage import affine_transform
+    def __call__(self, one: Map) -> Map:
+        check_scalar(one)
+        if one.spec.kind is not Kind.REAL:
+            return replace(one, data=resample(one.data, one.grid, self.target, nearest=True), grid=self.target)
+        data = self._series(one.data, one.grid)
+        if one.spec.minimum is not None:
+            np.maximum(data, np.float32(one.spec.minimum), out=data)
+        return replace(one, data=data, grid=self.target)
 
-    if data.ndim == 4:
-        return np.stack([_cubic(data[..., n], grid, target) for n in range(data.shape[3])], axis=3)
-    matrix = index_matrix(grid, target)
-    values: Array = affine_transform(
-        data.astype(np.float32, copy=False), matrix[:3, :3], matrix[:3, 3], target.shape, order=3, mode="nearest"
-    )
-    return values * resample(np.ones(grid.shape, dtype=np.bool_), grid, target)
+    def _series(self, data: Array, grid: Grid) -> Array:
+        wanted = self.target_mask
+        if wanted is None:
+            wanted = resample(np.ones(grid.shape, dtype=np.bool_), grid, self.target)
+        if data.ndim == 4:
+            return np.stack([self._volume(data[..., n], grid, wanted) for n in range(data.shape[3])], axis=3)
+        return self._volume(data, grid, wanted)
+
+    def _volume(self, data: Array, grid: Grid, wanted: Mask) -> Array:
+        if self.options.interpolation == "cubic":
+            return cubic(data, grid, self.target, wanted, mask=self.mask, low_pass=self.low_pass)
+        known = data if self.mask is None else continued(data, self.mask, 2)
+        return resample(known, grid, self.target) * wanted

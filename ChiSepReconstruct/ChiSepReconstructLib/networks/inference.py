@@ -1,0 +1,247 @@
+"""The two published pipelines, χ-sepnet-R2′ and χ-sepnet-R2*, and QSMnet_ME alone.
+
+In normalised space, where 0 is what lies outside the brain: local field → QSMnet_ME → QSM; R2* → R2PRIMEnet → R2′
+where R2′ was not measured; (QSM, local field, R2′) → χ-sepnet → (χ_para, χ_dia).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ChiSepPreprocessLib.artifacts import MapSet
+from ChiSepPreprocessLib.box import bounding_box
+from ChiSepPreprocessLib.progress import Reporter
+
+from ..solution import Solution, referenced_qsm
+from .domain import domain_warnings, relaxivity_for
+from .engine import Engine
+from .frames import TrainedFrame, trained_frame
+from .options import NetworkOptions
+from .resolution import across_resolutions
+from .weights.store import find
+from .weights.weight_set import OUTPUTS, Role
+
+if TYPE_CHECKING:
+    from .unet import UNet
+
+Mask = NDArray[np.bool_]
+Volume = NDArray[np.float32]
+
+#: Methods without networks that give the same maps from the same inputs, at any field strength.
+INSTEAD_OF_QSMNET = ("tv", "medi", "rts", "ilsqr", "tkd")
+INSTEAD_OF_R2PRIME = ("chi-sep-medi", "chi-sep-ilsqr", "apart", "closed-form")
+INSTEAD_OF_R2STAR = ("r2star-qsm", "arcs", "emmerich")
+
+_RATES = ("r2prime", "r2star")
+
+#: Zeros around the brain's box, of which the engine keeps as many as its own margin says. With a multiple of 16 the
+#: poolings begin at the brain's box, wherever it lies in the field of view. Random networks of width 8 changed on a
+#: brain of 48×44×40 voxels, against 64 zeros, by 9 to 13 % with none, 1.4 to 2 % with 16, 0.5 to 0.8 % with 32.
+_FIELD_OF_VIEW_MARGIN = 32
+
+#: In place of a field of exactly 0 inside the brain, which would pass for outside.
+_NEARLY_ZERO_PPM = np.float32(1e-12)
+
+
+def run_qsmnet(maps: MapSet, mask: Mask, options: NetworkOptions, report: Reporter) -> Solution:
+    """QSMnet_ME: ``chi_total`` from the local field, referenced to CSF where it can be found.
+
+    References
+    ----------
+    Kim et al. 2025 (χ-sepnet), section 2.2.2; Yoon et al., NeuroImage 179:199 (2018).
+    """
+    chain = NetworkChain(maps, mask, options, ("qsmnet",), ("local_field",), INSTEAD_OF_QSMNET)
+    chi = chain.restored("chi_total", chain.qsm(report.span(0.05, 0.95)))
+    report("back to the scan's grid", 0.95)
+    chi_ppm = chain.frame.back({"chi_total": chi})["chi_total"]
+    report("back to the scan's grid", 1.0)
+    return referenced_qsm(maps, mask, chi_ppm, record=chain.record(), warnings=chain.warnings)
+
+
+def run_chisepnet_r2prime(maps: MapSet, mask: Mask, options: NetworkOptions, report: Reporter) -> Solution:
+    """χ-sepnet-R2′: ``chi_para`` and ``chi_dia`` from the local field and a measured R2′.
+
+    References
+    ----------
+    Kim et al. 2025 (χ-sepnet), section 2.2 and figure 1a.
+    """
+    chain = NetworkChain(maps, mask, options, ("chisepnet",), ("local_field", "r2prime"), INSTEAD_OF_R2PRIME)
+    return _separated(chain, report, "given")
+
+
+def run_chisepnet_r2star(maps: MapSet, mask: Mask, options: NetworkOptions, report: Reporter) -> Solution:
+    """χ-sepnet-R2*: the same with R2′ that R2PRIMEnet makes of R2*.
+
+    References
+    ----------
+    Kim et al. 2025 (χ-sepnet), sections 2.2 and 2.2.3 and figure 1b.
+    """
+    roles: tuple[Role, ...] = ("chisepnet", "r2primenet")
+    chain = NetworkChain(maps, mask, options, roles, ("local_field", "r2star"), INSTEAD_OF_R2STAR)
+    return _separated(chain, report, "R2PRIMEnet from R2*; its negative values are set to 0, as in the paper")
+
+
+def _separated(chain: NetworkChain, report: Reporter, r2prime: str) -> Solution:
+    """χ-sepnet on the inputs that it was trained with, and back to the grid of the scan."""
+    inputs = chain.weights.file("chisepnet").inputs
+    steps = iter(_spans(report.span(0.05, 0.95), chain.costs(inputs)))
+    images: dict[str, Volume] = {}
+    if "local_field" in inputs:
+        images["local_field"] = chain.given("local_field")
+    if "chi_total" in inputs:
+        images["chi_total"] = chain.qsm(next(steps))
+    is_given = "r2prime" in chain.frame.maps
+    images["r2prime"] = chain.given("r2prime") if is_given else chain.synthesised_r2prime(next(steps))
+    outputs = chain.through("chisepnet", images, next(steps))
+    report("back to the scan's grid", 0.95)
+    found = chain.frame.back({name: np.maximum(chain.restored(name, one), 0) for name, one in outputs.items()})
+    found["chi_total"] = found["chi_para"] - found["chi_dia"]
+    report("back to the scan's grid", 1.0)
+    record = {**chain.record(), "relaxivity": asdict(chain.relaxivity), "chisepnet_inputs": list(inputs),
+              "r2prime_source": r2prime, "chi_total_source": "chi_para − chi_dia",
+              "reference": {"region": "that of the training's labels, implicitly"}}  # fmt: skip
+    return Solution(found, record, chain.warnings)
+
+
+def _spans(report: Reporter, costs: Sequence[float]) -> list[Reporter]:
+    """Parts of a span in proportion to their costs."""
+    ends = np.cumsum([0.0, *costs]) / sum(costs)
+    return [report.span(float(first), float(last)) for first, last in pairwise(ends)]
+
+
+class NetworkChain:
+    """The networks of one set on one brain, in normalised space along the axes of the training.
+
+    Parameters
+    ----------
+    maps : MapSet
+        On the scan's grid.
+    mask : ndarray of bool, shape (I, J, K)
+        The voxels to solve.
+    options : NetworkOptions
+        Weights, resolution, engine.
+    roles : tuple of Role
+        Networks that the set must have in any case.
+    names : tuple of str
+        Real maps to bring along.
+    instead : tuple of str
+        Methods for other field strengths.
+
+    Raises
+    ------
+    InputError
+        If the weights are missing, or the field strength is another than theirs.
+    """
+
+    def __init__(
+        self, maps: MapSet, mask: Mask, options: NetworkOptions, roles: tuple[Role, ...], names: tuple[str, ...],
+        instead: tuple[str, ...],
+    ) -> None:  # fmt: skip
+        self.weights = find(options.weights, roles)
+        for role in roles:
+            self.weights.file(role)
+        self.relaxivity, warnings = relaxivity_for(
+            self.weights, maps.scan, other_field_strength=options.other_field_strength, instead=instead
+        )
+        self._warnings = (*warnings, *domain_warnings(self.weights, maps.grid.voxel_size_mm))
+        wanted_mm = self.weights.voxel_size_mm if options.resolution == "fast" else None
+        chosen = MapSet(maps.grid, maps.scan, {name: maps[name] for name in names})
+        self.frame: TrainedFrame = trained_frame(chosen, mask, wanted_mm)
+        self._engine, self._used = Engine(options.engine), list[Role]()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know, once the networks have run."""
+        return tuple(dict.fromkeys((*self._warnings, *self._engine.warnings)))
+
+    def costs(self, inputs: Sequence[str]) -> tuple[float, ...]:
+        """Shares of time of the networks that χ-sepnet with these inputs takes, in the order they run."""
+        qsm = (27.0 if self._shifts else 1.0,) if "chi_total" in inputs else ()
+        return (*qsm, *((1.0,) if "r2star" in self.frame.maps else ()), 1.0)
+
+    @property
+    def _shifts(self) -> bool:
+        """Whether QSMnet_ME needs voxels of the training's size made for it."""
+        return not self.frame.has_size(self.weights.voxel_size_mm)
+
+    def given(self, name: str) -> Volume:
+        """One of the maps, normalised; relaxation as the susceptibility that would cause it."""
+        data = self.frame.maps.array(name)
+        if name in _RATES:
+            data = data / np.float32(self.relaxivity.para_hz_per_ppm)
+        return self.weights.normalisation[name].normalise(data, self.frame.mask)
+
+    def restored(self, name: str, image: Volume) -> Volume:
+        """An output in ppm; 0 outside the mask."""
+        return self.weights.normalisation[name].restore(image, self.frame.mask)
+
+    def qsm(self, report: Reporter) -> Volume:
+        """QSM by QSMnet_ME, normalised, which has the zero of its training."""
+        if not self._shifts:
+            return self.through("qsmnet", {"local_field": self.given("local_field")}, report)["chi_total"]
+        self._used.append("qsmnet")
+        network, scale = self.weights.network("qsmnet"), self.weights.normalisation
+        box = bounding_box(self.frame.mask)
+
+        def infer(field_ppm: Volume, part: Reporter) -> Volume:
+            inside = field_ppm != 0
+            image = scale["local_field"].normalise(field_ppm, inside)
+            return scale["chi_total"].restore(self._forward(network, image[None], inside, part, "qsmnet")[0], inside)
+
+        field_ppm = self.frame.maps.array("local_field")[box]
+        field_ppm = np.where(self.frame.mask[box] & (field_ppm == 0), _NEARLY_ZERO_PPM, field_ppm)
+        chi = np.zeros(self.frame.mask.shape, dtype=np.float32)
+        chi[box] = across_resolutions(
+            field_ppm, self.frame.voxel_size_mm, self.weights.voxel_size_mm, infer, report=report
+        )
+        return scale["chi_total"].normalise(chi, self.frame.mask)
+
+    def synthesised_r2prime(self, report: Reporter) -> Volume:
+        """R2′ by R2PRIMEnet, normalised; where it is negative, what R2′ = 0 is.
+
+        The paper sets negative values to 0; χ-sepnet never saw any in its training.
+        """
+        image = self.through("r2primenet", {"r2star": self.given("r2star")}, report)["r2prime"]
+        scale = self.weights.normalisation["r2prime"]
+        return np.where(self.frame.mask, np.maximum(image, np.float32(-scale.mean / scale.std)), np.float32(0))
+
+    def through(self, role: Role, images: Mapping[str, Volume], report: Reporter) -> dict[str, Volume]:
+        """Send images through a network: its inputs in their order, its outputs by artifact, 0 outside the mask."""
+        stacked = np.stack([images[name] for name in self.weights.file(role).inputs])
+        self._used.append(role)
+        outputs = self._forward(self.weights.network(role), stacked, self.frame.mask, report, role)
+        return dict(zip(OUTPUTS[role], outputs, strict=True))
+
+    def _forward(self, network: UNet, images: Volume, mask: Mask, report: Reporter, role: Role) -> Volume:
+        """Run on the mask's box in a field of view of its own."""
+        outputs = np.zeros((len(OUTPUTS[role]), *mask.shape), dtype=np.float32)
+        if not mask.any():
+            return outputs
+        box, margin = bounding_box(mask), _FIELD_OF_VIEW_MARGIN
+        around = ((0, 0), *[(margin, margin)] * 3)
+        found = self._engine.run(
+            network, np.pad(images[(slice(None), *box)], around), report, role, np.pad(mask[box], around[1:])
+        )
+        inner = tuple(slice(margin, margin + one.stop - one.start) for one in box)
+        outputs[(slice(None), *box)] = found[(slice(None), *inner)] * mask[box]
+        return outputs
+
+    def record(self) -> dict[str, Any]:
+        """What was used, JSON-ready."""
+        weights, resampled = self.weights, self._shifts
+        return {
+            "network_weights": {
+                "name": weights.name, "title": weights.title, "training_domain": weights.training_domain,
+                "licence": weights.licence, "source": weights.source, "field_strength_t": weights.field_strength_t,
+                "voxel_size_mm": list(weights.voxel_size_mm),
+                "sha256": {role: weights.file(role).sha256 for role in self._used},
+            },
+            "network_grid": {**self.frame.record(), "qsm_from_shifted_grids": resampled and "qsmnet" in self._used},
+            "network_engine": self._engine.record(),
+        }  # fmt: skip

@@ -1,0 +1,44 @@
+"""Options of the methods that run networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ChiSepPreprocessLib.options import check_choice
+
+from .engine import EngineOptions
+
+Resolution = Literal["fast", "best"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Options of QSMnet_ME and of both χ-sepnet pipelines.
+
+    Parameters
+    ----------
+    weights : str, optional
+        Name of the set of weights; the preferred one of the installed sets if absent.
+    resolution : {"fast", "best"}
+        What is done with voxels of another size than the training's. "fast" interpolates the inputs to that size and
+        the results back. "best" keeps the voxels, as the χ-sepnet paper does: QSMnet_ME runs at the training's size
+        under 27 shifts (Ji et al., ISMRM 2023, 4168), R2PRIMEnet and χ-sepnet on the voxels as they are.
+    other_field_strength : bool
+        Run at another field strength than the training's all the same, with the relaxometric constant scaled linearly.
+    engine : EngineOptions
+        Device, precision, memory, tiles and margin.
+
+    Raises
+    ------
+    InputError
+        If the resolution is none of them.
+    """
+
+    weights: str | None = None
+    resolution: Resolution = "fast"
+    other_field_strength: bool = False
+    engine: EngineOptions = field(default_factory=EngineOptions)
+
+    def __post_init__(self) -> None:
+        check_choice("resolution", self.resolution, Resolution)
