@@ -21,6 +21,8 @@ from ChiSepPreprocessLib.progress import Reporter
 
 from .networks import inference
 from .networks.options import NetworkOptions
+from .networks.weights.store import find
+from .networks.weights.weight_set import Role
 from .solution import Solution
 from .solvers import (
     apart,
@@ -70,7 +72,7 @@ class Method:
         See :data:`Run`.
     orientations : int
         How many head orientations it takes at least.
-    networks : tuple of str
+    networks : tuple of Role
         Roles of the networks that it runs, whose weights must be installed.
     """
 
@@ -83,7 +85,7 @@ class Method:
     paper: str
     run: Run
     orientations: int = 1
-    networks: tuple[str, ...] = ()
+    networks: tuple[Role, ...] = ()
 
     def options(self, values: Mapping[str, Any] | None = None) -> Any:
         """Options from plain values, as JSON or a command line has them; defaults for the rest.
@@ -94,6 +96,18 @@ class Method:
             If a name is unknown or a value out of range.
         """
         return from_mapping(self.options_type, values or {}, f"options of {self.name}")
+
+    def check_weights(self, options: Any) -> None:
+        """Find the weights that the method would run with, before hours are spent on its inputs.
+
+        Raises
+        ------
+        InputError
+            If the method runs networks and no set, or not the one that the options name, is installed.
+        """
+        if self.networks:
+            # An ablation of χ-sepnet does without QSM, and with it without QSMnet_ME.
+            find(options.weights, [role for role in self.networks if role != "qsmnet"] or self.networks)
 
 
 _FIELD = ("local_field", "brain_mask")

@@ -313,6 +313,8 @@ def run(
         As :func:`run_preprocess` and :func:`run_reconstruct`.
     """
     chosen = {name: get(name).options((method_options or {}).get(name)) for name in methods}
+    for name, one in chosen.items():
+        get(name).check_weights(one)
     steps, report = options or PreprocessOptions(), Reporter(progress)
     loaded = _loaded(inputs, output, steps, report.span(0.0, 0.13), on_loaded)
     with opened(output, loaded.mark, overwrite=overwrite) as folder:
