@@ -29,6 +29,9 @@ from .qsm import QsmOptions, quantitative_susceptibility
 #: Bins of χ with fewer voxels are left out; fewer bins than this tell no line.
 _FEWEST_VOXELS, _FEWEST_BINS = 20, 4
 
+#: A line that rises less is flat but for rounding; tissue has 40 and more, even at 1 T.
+_LEAST_HZ_PER_PPM = 1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArcsOptions:
@@ -95,7 +98,7 @@ def adaptive_constant(
     if len(centres) < _FEWEST_BINS:
         return None
     slope, baseline = np.polyfit(centres, rates, 1, w=np.sqrt(counts))
-    return (float(slope), max(float(baseline), 0.0)) if slope > 0 else None
+    return (float(slope), max(float(baseline), 0.0)) if slope > _LEAST_HZ_PER_PPM else None
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: ArcsOptions, report: Reporter) -> Solution:
