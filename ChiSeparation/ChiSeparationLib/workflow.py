@@ -203,7 +203,7 @@ def run_reconstruct(
     InputError
         If a method is unknown, a map that it needs is missing, or the folder holds another run.
     """
-    chosen = {name: get(name).options((options or {}).get(name)) for name in methods}
+    chosen = _chosen(methods, options)
     with opened(study.folder, study.mark, overwrite=overwrite) as folder:
         done = _reconstructed(study, folder, chosen, Reporter(progress))
     return replace(done, folder=study.folder)
@@ -312,9 +312,7 @@ def run(
     InputError, OutputError, CancelledError
         As :func:`run_preprocess` and :func:`run_reconstruct`.
     """
-    chosen = {name: get(name).options((method_options or {}).get(name)) for name in methods}
-    for name, one in chosen.items():
-        get(name).check_weights(one)
+    chosen = _chosen(methods, method_options)
     steps, report = options or PreprocessOptions(), Reporter(progress)
     loaded = _loaded(inputs, output, steps, report.span(0.0, 0.13), on_loaded)
     with opened(output, loaded.mark, overwrite=overwrite) as folder:
@@ -323,6 +321,14 @@ def run(
         if on_maps is not None:
             on_maps(study)
     return replace(study, folder=output)
+
+
+def _chosen(methods: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Options of each method, whose weights are there if it needs any."""
+    chosen = {name: get(name).options((options or {}).get(name)) for name in methods}
+    for name, one in chosen.items():
+        get(name).check_weights(one)
+    return chosen
 
 
 def _record(

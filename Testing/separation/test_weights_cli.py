@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer
 
-from ChiSeparationLib import cli, weights_cli
+from ChiSeparationLib import cli
 from ChiSepReconstructLib.networks.weights import store
 from weight_files import Published, publish, random_network, save_checkpoint
 
@@ -34,20 +34,22 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """``chisep weights …``: exit code, standard output, standard error."""
-    if not any(group.typer_instance is weights_cli.app for group in cli.app.registered_groups):
-        alone = typer.Typer(pretty_exceptions_enable=False)
-        alone.add_typer(weights_cli.app, name="weights")
-        monkeypatch.setattr(cli, "app", alone)
+def chisep(capsys: pytest.CaptureFixture[str]) -> Call:
+    """``chisep …``: exit code, standard output, standard error."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
-            cli.main(["weights", *map(str, arguments)])
+            cli.main([str(one) for one in arguments])
         shown = capsys.readouterr()
         return int(ended.value.code or 0), shown.out, shown.err
 
     return call
+
+
+@pytest.fixture
+def weights(chisep: Call) -> Call:
+    """``chisep weights …``."""
+    return functools.partial(chisep, "weights")
 
 
 def _import_arguments(published: Published) -> list[object]:
@@ -187,3 +189,12 @@ def test_sets_that_are_not_there(weights: Call) -> None:
         assert _one_line(err)
         assert "'nothing'" in err
         assert out == ""
+
+
+def test_a_method_without_its_weights_fails_before_anything_is_made(chisep: Call, tmp_path: Path) -> None:
+    methods, output = "closed-form,chi-sepnet-r2star", tmp_path / "out"
+    code, _, error = chisep("run", "--gre", tmp_path, "--method", methods, "-o", output)
+    assert code == 2
+    assert _one_line(error)
+    assert "a set with chisepnet, r2primenet. Import yours with 'chisep weights import'" in error
+    assert not output.exists()
