@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ChiSepPhantoms import Phantom, PhantomOptions, simulate, write_dicom_study, write_truth
+
+if TYPE_CHECKING:
+    from weight_files import Published
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,3 +53,18 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set CHISEP_TEST_DATA")
     return folder
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of the user's own data, for this test alone; it does not exist yet."""
+    monkeypatch.setenv("CHISEP_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """Checkpoints and constants in the published formats, random and small; to be read only."""
+    from weight_files import publish  # loads torch
+
+    return publish(tmp_path_factory.mktemp("published"))

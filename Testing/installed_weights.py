@@ -14,6 +14,7 @@ from ChiSepPreprocessLib.artifacts import Array, Grid, Map, MapSet, ScanParamete
 from ChiSepPreprocessLib.quantities import PAPER_FIELD_STRENGTH_T
 from ChiSepReconstructLib.networks.normalisation import Normalisation
 from ChiSepReconstructLib.networks.unet import UNet
+from ChiSepReconstructLib.networks.weights.importing import PUBLISHED_NAMES
 from ChiSepReconstructLib.networks.weights.state import to_safetensors
 from ChiSepReconstructLib.networks.weights.store import weights_folder
 from ChiSepReconstructLib.networks.weights.weight_set import (
@@ -25,16 +26,10 @@ from ChiSepReconstructLib.networks.weights.weight_set import (
     write_manifest,
 )
 from random_networks import consistent_network
+from weight_files import PUBLISHED
 
 #: As published, ppm.
-CONSTANTS = {
-    "local_field": Normalisation(-0.0026045702, 0.0108496593),
-    "chi_total": Normalisation(-0.0013402087, 0.0315040313),
-    "r2prime": Normalisation(0.0514187962, 0.0697753131),
-    "r2star": Normalisation(0.1586536616, 0.0750197917),
-    "chi_para": Normalisation(0.0259128194, 0.0352641791),
-    "chi_dia": Normalisation(0.0267006904, 0.0279360991),
-}
+CONSTANTS = {name: Normalisation(*PUBLISHED[published]) for name, published in PUBLISHED_NAMES.items()}
 
 FULL: Mapping[Role, tuple[str, ...]] = {
     "qsmnet": ("local_field",),

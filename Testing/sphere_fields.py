@@ -1,4 +1,4 @@
-"""Analytic fields of spheres in and around an ellipsoidal mask, for tests of background removal."""
+"""Analytic fields of Gaussian balls, and of spheres in and around an ellipsoidal mask."""
 
 from __future__ import annotations
 
@@ -18,6 +18,17 @@ def coordinates_mm(voxel_mm: Vector) -> list[Array]:
     counts = [int(length / size) for length, size in zip(FIELD_OF_VIEW_MM, voxel_mm, strict=True)]
     axes = [(np.arange(n) - (n - 1) / 2) * size for n, size in zip(counts, voxel_mm, strict=True)]
     return list(np.meshgrid(*axes, indexing="ij", sparse=True))
+
+
+def gaussian_field(offset_mm: Array, sigma_mm: float, b0: Vector = (0.0, 0.0, 1.0)) -> Array:
+    """Exact field of a Gaussian ball of 1 ppm at offsets (..., 3) from its centre."""
+    from scipy.special import erf
+
+    r = np.maximum(np.linalg.norm(offset_mm, axis=-1), 1e-3 * sigma_mm)
+    u = r / (np.sqrt(2) * sigma_mm)
+    enclosed = erf(u) - 2 * u / np.sqrt(np.pi) * np.exp(-u * u) * (1 + 2 * u * u / 3)
+    moment = (2 * np.pi) ** 1.5 * sigma_mm**3
+    return np.asarray(moment * (3 * (offset_mm @ np.array(b0) / r) ** 2 - 1) / (4 * np.pi * r**3) * enclosed)
 
 
 def sphere_field(voxel_mm: Vector, centre_mm: Vector, radius_mm: float, chi_ppm: float, b0: Vector) -> Array:

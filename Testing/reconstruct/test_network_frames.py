@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from itertools import permutations, product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion
 from scipy.spatial.transform import Rotation
-from scipy.special import erf
 
 from ChiSepPreprocessLib.artifacts import Grid, Map, MapSet
 from ChiSepPreprocessLib.progress import Reporter
@@ -28,6 +26,7 @@ from ChiSepReconstructLib.networks.inference import run_chisepnet_r2prime
 from ChiSepReconstructLib.networks.normalisation import Normalisation
 from ChiSepReconstructLib.networks.options import NetworkOptions
 from installed_weights import install, map_set
+from sphere_fields import gaussian_field
 
 Volume = NDArray[np.float32]
 Real = NDArray[np.float64]
@@ -45,9 +44,7 @@ _SOURCES = (
 )
 
 
-@pytest.fixture(autouse=True)
-def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHISEP_DATA", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 def grid_of(directions: ArrayLike, voxel_mm: ArrayLike = 1.0) -> Grid:
@@ -64,15 +61,6 @@ def turned(angles_deg: tuple[float, float, float]) -> Real:
     return np.asarray(Rotation.from_euler("xyz", angles_deg, degrees=True).as_matrix())
 
 
-def _ball_field(offset_mm: Real, sigma_mm: float) -> Real:
-    """Exact field of a Gaussian ball of 1 ppm, B0 along RAS z."""
-    r = np.maximum(np.linalg.norm(offset_mm, axis=-1), 1e-3 * sigma_mm)
-    u = r / (np.sqrt(2) * sigma_mm)
-    enclosed = erf(u) - 2 * u / np.sqrt(np.pi) * np.exp(-u * u) * (1 + 2 * u * u / 3)
-    moment = (2 * np.pi) ** 1.5 * sigma_mm**3
-    return np.asarray(moment * (3 * (offset_mm[..., 2] / r) ** 2 - 1) / (4 * np.pi * r**3) * enclosed)
-
-
 @cache
 def head(grid: Grid) -> MapSet:
     """Analytic anatomy with its field, on any grid."""
@@ -83,7 +71,7 @@ def head(grid: Grid) -> MapSet:
     for centre, sigma_mm, chi_para, chi_dia in _SOURCES:
         ball = np.exp(-np.square(places - centre).sum(axis=-1) / (2 * sigma_mm**2))
         para, dia = para + chi_para * ball, dia + chi_dia * ball
-        field += (chi_para - chi_dia) * _ball_field(places - centre, sigma_mm)
+        field += (chi_para - chi_dia) * gaussian_field(places - centre, sigma_mm)
     data = {"local_field": field, "r2prime": _DR * (para + dia), "chi_para": para, "chi_dia": dia,
             "chi_total": para - dia}  # fmt: skip
     arrays: dict[str, Any] = {name: one.astype(np.float32) for name, one in data.items()}

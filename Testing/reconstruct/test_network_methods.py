@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -16,9 +14,7 @@ from ChiSepReconstructLib.pipeline import reconstruct
 _NETWORK_METHODS = [name for name, one in METHODS.items() if one.networks]
 
 
-@pytest.fixture(autouse=True)
-def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHISEP_DATA", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 def brain_maps() -> MapSet:

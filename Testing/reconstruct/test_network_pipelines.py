@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,10 +35,7 @@ _EXACT = NetworkOptions(engine=_ENGINE)
 _RUNS = {"qsmnet": run_qsmnet, "r2prime": run_chisepnet_r2prime, "r2star": run_chisepnet_r2star}
 
 
-@pytest.fixture(autouse=True)
-def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CHISEP_DATA", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 @pytest.fixture

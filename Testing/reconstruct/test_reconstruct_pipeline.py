@@ -18,6 +18,7 @@ from ChiSepReconstructLib.evaluation.evaluate import evaluate
 from ChiSepReconstructLib.pipeline import reconstruct
 from ChiSepReconstructLib.solvers.closed_form import ClosedFormOptions
 from ChiSepReconstructLib.solvers.tkd import TkdOptions, tkd
+from sphere_fields import gaussian_field
 
 Real = NDArray[np.float64]
 
@@ -34,18 +35,6 @@ _SOURCES = (
 )
 
 
-def _field(offset_mm: Real, sigma_mm: float) -> Real:
-    """Exact field of a Gaussian ball of 1 ppm."""
-    from scipy.special import erf
-
-    r = np.maximum(np.linalg.norm(offset_mm, axis=-1), 1e-3 * sigma_mm)
-    u = r / (np.sqrt(2) * sigma_mm)
-    enclosed = erf(u) - 2 * u / np.sqrt(np.pi) * np.exp(-u * u) * (1 + 2 * u * u / 3)
-    moment = (2 * np.pi) ** 1.5 * sigma_mm**3
-    field: Real = moment * (3 * (offset_mm @ np.array(_B0) / r) ** 2 - 1) / (4 * np.pi * r**3) * enclosed
-    return field
-
-
 @cache
 def _grid() -> Grid:
     return Grid(_SHAPE, np.diag([*_VOXEL_MM, 1.0]))
@@ -59,7 +48,7 @@ def _truth() -> MapSet:
     for centre, sigma_mm, chi_para, chi_dia in _SOURCES:
         ball = np.exp(-np.square(positions - centre).sum(axis=-1) / (2 * sigma_mm**2))
         para, dia = para + chi_para * ball, dia + chi_dia * ball
-        field += (chi_para - chi_dia) * _field(positions - centre, sigma_mm)
+        field += (chi_para - chi_dia) * gaussian_field(positions - centre, sigma_mm, _B0)
     csf = np.square((positions - [0.0, 0.0, 2.0]) / [6.0, 5.0, 8.0]).sum(axis=-1) <= 1
     r2prime = np.clip(_HZ_PER_PPM * (para + dia), 0.06, None)
     return _maps(

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import fft, ndimage
-from scipy.special import erf
 
 from ChiSepPreprocessLib.dipole import dipole_kernel
 from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter, Status
 from ChiSepReconstructLib.networks.resolution import Infer, Vector, Volume, across_resolutions, resampled
+from sphere_fields import gaussian_field
 
 _TRAINED: Vector = (1.0, 1.0, 1.0)
 _FIELD_OF_VIEW_MM = np.array([38.0, 43.0, 35.0])
@@ -30,15 +30,6 @@ _SMOOTH = tuple((tuple(place), sigma) for place, sigma in zip(
 Sources = tuple[tuple[tuple[float, ...], float], ...]
 
 
-def _ball_field(offset_mm: NDArray[Any], sigma_mm: float) -> NDArray[Any]:
-    """Exact field of a Gaussian ball of 1 ppm, B0 along the third axis."""
-    r = np.maximum(np.linalg.norm(offset_mm, axis=-1), 1e-3 * sigma_mm)
-    u = r / (np.sqrt(2) * sigma_mm)
-    enclosed = erf(u) - 2 * u / np.sqrt(np.pi) * np.exp(-u * u) * (1 + 2 * u * u / 3)
-    moment = (2 * np.pi) ** 1.5 * sigma_mm**3
-    return np.asarray(moment * (3 * (offset_mm[..., 2] / r) ** 2 - 1) / (4 * np.pi * r**3) * enclosed)
-
-
 @cache
 def _case(voxel_mm: Vector, sources: Sources) -> tuple[Volume, Volume]:
     """χ and field of sources of alternating sign, on a grid of even or odd length, as it comes."""
@@ -48,7 +39,7 @@ def _case(voxel_mm: Vector, sources: Sources) -> tuple[Volume, Volume]:
     for n, (centre, sigma_mm) in enumerate(sources):
         offset, size = places - centre, 0.1 * (-1) ** n
         chi += size * np.exp(-np.square(offset).sum(axis=-1) / (2 * sigma_mm**2))
-        field += size * _ball_field(offset, sigma_mm)
+        field += size * gaussian_field(offset, sigma_mm)
     return chi.astype(np.float32), field.astype(np.float32)
 
 

@@ -67,12 +67,11 @@ class Server:
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("CHISEP_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+    return data_folder
 
 
 @pytest.fixture(scope="module")

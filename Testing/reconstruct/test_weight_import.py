@@ -21,18 +21,12 @@ from ChiSepReconstructLib.networks.weights import store
 from ChiSepReconstructLib.networks.weights.importing import import_weights, read_normalisation
 from ChiSepReconstructLib.networks.weights.matlab import read_scalars
 from ChiSepReconstructLib.networks.weights.weight_set import ROLES, Role, read_set
-from weight_files import PUBLISHED, Published, publish, random_network, refuse, save_checkpoint, save_constants
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    return publish(tmp_path_factory.mktemp("published"))
+from weight_files import PUBLISHED, Published, random_network, refuse, save_checkpoint, save_constants
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CHISEP_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+def data(data_folder: Path) -> Path:
+    return data_folder
 
 
 def test_the_published_files_make_a_set(published: Published) -> None:

@@ -16,18 +16,12 @@ from ChiSepPreprocessLib.errors import MissingDependencyError
 from ChiSepReconstructLib.networks import unet
 from ChiSepReconstructLib.networks.weights.importing import import_weights
 from ChiSepReconstructLib.networks.weights.weight_set import ROLES, Role
-from weight_files import Published, publish, refuse
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    return publish(tmp_path_factory.mktemp("published"))
+from weight_files import Published, refuse
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CHISEP_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+def data(data_folder: Path) -> Path:
+    return data_folder
 
 
 def _export(network: unet.UNet, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

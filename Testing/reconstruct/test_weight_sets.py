@@ -18,14 +18,9 @@ from ChiSepPreprocessLib.errors import InputError, OutputError
 from ChiSepReconstructLib.networks.weights import store
 from ChiSepReconstructLib.networks.weights.importing import Training, import_weights
 from ChiSepReconstructLib.networks.weights.weight_set import ROLES, NetworkFile, WeightSet, read_set
-from weight_files import Published, publish
+from weight_files import Published
 
 Change = Callable[[dict[str, Any]], Any]
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    return publish(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +31,8 @@ def manifest(published: Published, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CHISEP_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+def data(data_folder: Path) -> Path:
+    return data_folder
 
 
 @pytest.fixture

@@ -16,21 +16,15 @@ import typer
 
 from ChiSeparationLib import cli
 from ChiSepReconstructLib.networks.weights import store
-from weight_files import Published, publish, random_network, save_checkpoint
+from weight_files import Published, random_network, save_checkpoint
 
 Call = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    return publish(tmp_path_factory.mktemp("published"))
-
-
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CHISEP_DATA", str(tmp_path / "data"))
+def data(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return tmp_path / "data"
+    return data_folder
 
 
 @pytest.fixture
