@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ChiSepPreprocessLib.artifacts import Map, MapSet
 from ChiSepPreprocessLib.box import bounding_box
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.threads import in_slabs
 
 Volume = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -33,12 +34,12 @@ class VesselOptions:
     seed_above : float
         Vesselness, 0 to 1, of R2* or of the product of both χ maps that starts a vessel.
     grown_above : float
-        Vesselness of the χ map into which a vessel is followed.
+        Vesselness of the χ map or of R2* into which a vessel is followed.
     least_brightness : float
-        Into which the vessel is followed: on a scale from 0, the median of the χ map over the brain, to 1, its mean
-        over the seeds.
+        Of the map in which the vessel is followed: on a scale from 0, its median over the brain, to 1, its mean over
+        the seeds.
     least_mean : float
-        Connected parts of a lower mean vesselness, in the χ map or in R2*, are no vessels.
+        Connected parts of a lower mean vesselness of R2* are no vessels.
     least_volume_mm3 : float
         Smaller parts are dropped, mm³.
     """
@@ -50,7 +51,7 @@ class VesselOptions:
     seed_above: float = 0.2
     grown_above: float = 0.03
     least_brightness: float = 0.3
-    least_mean: float = 0.15
+    least_mean: float = 0.1
     least_volume_mm3: float = 10.0
 
     def __post_init__(self) -> None:
@@ -71,8 +72,10 @@ def vessel_masks(maps: MapSet, options: VesselOptions | None = None) -> tuple[Ma
     The three steps are those of Kim et al. Seeds are where R2* or the product of both χ maps looks like the axis of a
     vessel; from them the vessel is followed in each χ map; parts that look too little like vessels are dropped. The
     filter is Frangi's, which rejects sheets and balls, on several scales, in place of the paper's fractional
-    anisotropy, and vessels are followed by hysteresis in place of its region growing. CSF is left out. A bright ball
-    no thicker than a vein is taken for a piece of one.
+    anisotropy, which takes a ball for a tube and whose thresholds, in standard deviations over the brain, presume that
+    vessels fill several per cent of it; they are followed by hysteresis in place of its region growing, and in R2* as
+    well, as ``chi_dia`` is wrong in veins even where they are dark in it. CSF is left out. A bright ball no thicker
+    than a vein is taken for a piece of one.
 
     Parameters
     ----------
@@ -109,11 +112,13 @@ def vessel_masks(maps: MapSet, options: VesselOptions | None = None) -> tuple[Ma
     seeds = np.maximum(*axes) > options.seed_above
     decay = _vesselness(rate, inside, size, options)
 
+    def bright(image: Volume, look: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.where(image < _brightness(image, inside, seeds, options.least_brightness), np.float32(0.0), look)
+
     def follow(name: str, image: Volume) -> Map:
-        own = _vesselness(image, inside, size, options)
-        own[image < _brightness(image, inside, seeds, options.least_brightness)] = 0.0
+        own = bright(image, _vesselness(image, inside, size, options))
         found = np.zeros(mask.shape, dtype=bool)
-        found[box] = _followed(seeds, own, decay, maps.grid.voxel_volume_mm3, options)
+        found[box] = _followed(seeds, np.maximum(own, bright(rate, decay)), decay, maps.grid.voxel_volume_mm3, options)
         return Map(name=name, data=found, grid=maps.grid, method="vesselness", options=asdict(options))
 
     return follow("vessel_mask_para", para), follow("vessel_mask_dia", dia)
@@ -173,10 +178,10 @@ def _vesselness(
     for scale_mm in options.scales_mm:
         smooth = gaussian_filter(whole, [scale_mm / length for length in voxel_size_mm], mode="nearest")
         norm = np.zeros_like(best)
-        strengths(smooth, mask, voxel_size_mm, norm)
+        in_slabs(strengths, len(mask), smooth, mask, voxel_size_mm, norm)
         saturation = options.strength * float(np.median(norm[mask]))
         if saturation > 0:
-            add_vesselness(smooth, mask, voxel_size_mm, shape, scale_mm, saturation, best)
+            in_slabs(add_vesselness, len(mask), smooth, mask, voxel_size_mm, shape, scale_mm, saturation, best)
     return best
 
 
@@ -193,14 +198,14 @@ def _brightness(image: Volume, mask: Mask, seeds: Mask, share: float) -> float:
 
 
 def _followed(
-    seeds: Mask, own: NDArray[np.float32], decay: NDArray[np.float32], voxel_mm3: float, options: VesselOptions
+    seeds: Mask, look: NDArray[np.float32], decay: NDArray[np.float32], voxel_mm3: float, options: VesselOptions
 ) -> Mask:
-    """Parts of a χ map's vesselness that hold a seed, are large enough and look like vessels there or in R2*."""
+    """Connected parts that look like vessels, hold a seed, are large enough and look like vessels in R2*."""
     from scipy.ndimage import label
 
-    parts, count = label(seeds | (own > options.grown_above), np.ones((3, 3, 3), dtype=bool))
+    parts, count = label(seeds | (look > options.grown_above), np.ones((3, 3, 3), dtype=bool))
     voxels = np.bincount(parts.ravel(), minlength=count + 1)
-    means = np.bincount(parts.ravel(), np.maximum(own, decay).ravel(), minlength=count + 1) / np.maximum(voxels, 1)
+    means = np.bincount(parts.ravel(), decay.ravel(), minlength=count + 1) / np.maximum(voxels, 1)
     seeded = np.zeros(count + 1, dtype=bool)
     seeded[parts[seeds]] = True
     kept = seeded & (voxels * voxel_mm3 >= options.least_volume_mm3) & (means >= options.least_mean)

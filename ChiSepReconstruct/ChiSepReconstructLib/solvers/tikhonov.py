@@ -21,21 +21,21 @@ from .one_step import divide
 if TYPE_CHECKING:
     from torch import Tensor
 
-Penalty = Literal["gradient", "identity"]
+Penalty = Literal["bounded", "gradient", "identity"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TikhonovOptions:
-    """Options of Tikhonov's regularisation; it minimises ``½‖Dχ − f‖² + ½ λ²‖Eχ‖²``.
+    """Options of Tikhonov's regularisation; it minimises ``½‖Dχ − f‖² + ½‖Pχ‖²``.
 
     Parameters
     ----------
-    penalty : {"gradient", "identity"}
-        ``E``: differences per mm, or χ itself.
+    penalty : {"bounded", "gradient", "identity"}
+        ``|P|²`` in k-space. Gradient: ``λ²|∇|²``, of differences per mm. Identity: ``ε²``. Bounded: the larger of both.
     gradient_length_mm : float
-        ``λ`` of the gradient, mm.
+        ``λ``, mm.
     identity_share : float
-        ``λ`` of the identity, dimensionless: where ``|D|`` is smaller, χ is damped.
+        ``ε``, dimensionless: where ``|D|`` is smaller, χ is damped; no frequency is amplified more than ``1/2ε`` times.
     padding : float
         Zeros added to each axis before the Fourier transform, as a share of its length.
 
@@ -43,11 +43,20 @@ class TikhonovOptions:
     ------
     InputError
         If an option is out of range.
+
+    Notes
+    -----
+    The gradient alone (Bilgic 2014) leaves the lowest frequencies near the cone free: there both ``D`` and ``∇`` go
+    to 0, and where the padding happens to put them decides the map. The bound removes that. λ and ε were chosen on two
+    simulated heads, 1.4 mm oblique and 2 mm, measured and true fields, paddings of 0.1 to 1. Of the two pairs with the
+    smallest errors, which differ by 0.2 points (NRMSE as it is and after a linear fit), they are the one that padding
+    changes less: 50.4 % on average, from 50.1 to 50.6 with the padding. The gradient alone has 60.7 % (56.2 to 70.9),
+    the identity alone at its best ε of 0.08 52.1 %.
     """
 
-    penalty: Penalty = "gradient"
+    penalty: Penalty = "bounded"
     gradient_length_mm: float = 0.1
-    identity_share: float = 0.08
+    identity_share: float = 0.06
     padding: float = DEFAULT_PADDING
 
     def __post_init__(self) -> None:
@@ -66,7 +75,7 @@ def tikhonov(
     options: TikhonovOptions | None = None,
     report: Reporter | None = None,
 ) -> NDArray[np.float32]:
-    """Susceptibility from the local field, ``χ = F⁻¹[D F f / (D² + λ²|E|²)]``: one pair of FFTs.
+    """Susceptibility from the local field, ``χ = F⁻¹[D F f / (D² + |P|²)]``: one pair of FFTs.
 
     Parameters
     ----------
@@ -93,7 +102,7 @@ def tikhonov(
 
     References
     ----------
-    Bilgic et al., J Magn Reson Imaging 40:181 (2014), section "ℓ2-regularized QSM".
+    Bilgic et al., J Magn Reson Imaging 40:181 (2014), section "ℓ2-regularized QSM"; the bound is ours.
     """
     chosen = options or TikhonovOptions()
     return divide(local_field_ppm, mask, voxel_size_mm, b0_direction_ijk, chosen.padding,
@@ -101,14 +110,14 @@ def tikhonov(
 
 
 def inverse_response(dipole: DipoleOperator, voxel_size_mm: Vector, options: TikhonovOptions) -> Tensor:
-    """``D / (D² + λ²|E|²)`` in the layout of the operator's spectra; 0 at ``k = 0``."""
-    kernel = dipole.kernel
-    if options.penalty == "gradient":
-        damping = difference_power(dipole.fourier, voxel_size_mm).mul_(options.gradient_length_mm**2)
-    else:
-        damping = kernel.new_full(kernel.shape, options.identity_share**2)
+    """``D / (D² + |P|²)`` in the layout of the operator's spectra; 0 at ``k = 0``."""
+    damping = difference_power(dipole.fourier, voxel_size_mm).mul_(options.gradient_length_mm**2)
+    if options.penalty == "identity":
+        damping.fill_(options.identity_share**2)
+    elif options.penalty == "bounded":
+        damping.clamp_(min=options.identity_share**2)
     damping[0, 0, 0] = 1.0  # the mean, where D and the gradient's spectrum are both 0
-    return kernel / damping.add_(kernel.square())
+    return dipole.kernel / damping.add_(dipole.kernel.square())
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: TikhonovOptions, report: Reporter) -> Solution:
