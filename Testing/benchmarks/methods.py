@@ -40,10 +40,10 @@ from ChiSepReconstructLib.physics.fourier import PaddedFourier
 from ChiSepReconstructLib.pipeline import reconstruct
 
 #: The simulation's constant, whatever a method's default.
-_CONSTANT = {"relaxivity": "kim2025"}
+CONSTANT = {"relaxivity": "kim2025"}
 _AS_SHIPPED = "closed-form, its own constant"
 _ECHOES = "gre_magnitude.npy"
-_INPUTS = ("magnitude", "brain_mask", "field_mask", "field_sigma", "local_field", "r2star", "r2prime")
+INPUTS = ("magnitude", "brain_mask", "field_mask", "field_sigma", "local_field", "r2star", "r2prime")
 _COARSE_MM = 3.0
 
 
@@ -92,7 +92,7 @@ def one_patient(
 
 def rows_of(folder: Path, kind: str, methods: Sequence[str], again: bool) -> dict[str, Any]:
     """What each method costs and how far it is off."""
-    cases = {name: _CONSTANT if takes_constant(name) else {} for name in methods}
+    cases = {name: CONSTANT if takes_constant(name) else {} for name in methods}
     rows = {name: alone(one_method, folder, kind, name, options, again) for name, options in cases.items()}
     if "closed-form" in methods:
         rows[_AS_SHIPPED] = alone(one_method, folder, kind, "closed-form", {}, again)
@@ -116,7 +116,7 @@ def write_inputs(folder: Path, options: PhantomOptions, inputs: Sequence[str]) -
     magnitude = Map(name="magnitude", data=np.sqrt(np.square(echoes).sum(-1)), grid=truth.grid)
     for kind in inputs:
         maps = measured if kind == "measured" else truth.including(magnitude)
-        for name in _INPUTS:
+        for name in INPUTS:
             if name in maps:
                 write_map(maps[name], scan, folder / kind)
 
@@ -145,12 +145,12 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
 
 @contextmanager
 def watched_transforms() -> Iterator[list[float]]:
-    """Seconds of each transform that is made."""
+    """Seconds of each transform that is made; those that also multiply, with the product."""
     seconds: list[float] = []
 
-    def watched(original: Callable[[PaddedFourier, Any], Any]) -> Any:
-        def transform(self: PaddedFourier, values: Any) -> Any:
-            spent, result = timed(lambda: original(self, values))
+    def watched(original: Callable[..., Any]) -> Any:
+        def transform(self: PaddedFourier, *given: Any, **named: Any) -> Any:
+            spent, result = timed(lambda: original(self, *given, **named))
             seconds.append(spent)
             return result
 

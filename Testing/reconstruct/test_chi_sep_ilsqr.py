@@ -133,7 +133,7 @@ def test_bad_options_are_refused() -> None:
     with pytest.raises(InputError, match="percentiles of the Laplacian"):
         ChiSepIlsqrOptions(laplacian_percentiles=(99.0, 60.0))
     for tolerance in (0.0, 1.0, float("nan")):
-        with pytest.raises(InputError, match="tolerance of LSMR"):
+        with pytest.raises(InputError, match="tolerance of iLSQR"):
             ChiSepIlsqrOptions(tolerance=tolerance)
-    with pytest.raises(InputError, match="iterations of LSMR"):
+    with pytest.raises(InputError, match="iterations of iLSQR"):
         ChiSepIlsqrOptions(iterations=0)

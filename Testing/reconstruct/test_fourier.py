@@ -1,4 +1,4 @@
-"""Padded transforms: what they crop and scale; models whose unknown is a spectrum, and their adjoints."""
+"""Padded transforms: what they crop and scale; filters, of volumes and between the voxels of a region."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ChiSepReconstructLib.physics.fourier import PaddedFourier, Shape, SpectralModel
+from ChiSepReconstructLib.physics.fourier import PaddedFourier, Shape, VoxelFilter, blend
 from ChiSepReconstructLib.physics.operators import DipoleOperator, difference_power
 from inversion_cases import OBLIQUE as _OBLIQUE
 from inversion_cases import VOXEL_MM as _VOXEL_MM
@@ -47,26 +47,36 @@ def test_the_mean_of_a_response_is_its_point_spread_peak(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize("shape", _SHAPES)
-def test_a_spectrum_has_the_power_and_the_volume_that_it_stands_for(shape: Shape) -> None:
-    dipole = DipoleOperator(shape, _VOXEL_MM, _OBLIQUE, padding=0.5)
-    model, volume = SpectralModel(dipole.fourier, torch.ones_like(dipole.kernel)), noise(shape)
-    values = model.adjoint(volume)
-    assert float(values.abs().square().sum()) == pytest.approx(float(volume.square().sum()), rel=1e-5)
-    torch.testing.assert_close(dipole.fourier.volume(model.spectrum(values)), volume, atol=1e-5, rtol=0)
-    assert not model.image(model.zero()).any()
+@pytest.mark.parametrize("padding", [0.0, 0.5])
+def test_a_filter_is_the_product_in_the_whole_of_k_space(shape: Shape, padding: float) -> None:
+    dipole, volume = DipoleOperator(shape, _VOXEL_MM, _OBLIQUE, padding=padding), noise(shape)
+    padded = np.zeros(dipole.fourier.padded_shape)
+    padded[: shape[0], : shape[1], : shape[2]] = volume
+    expected = np.fft.irfftn(np.fft.rfftn(padded) * dipole.kernel.numpy(), s=padded.shape, axes=(0, 1, 2))
+    found = dipole.fourier.filtered(volume, dipole.kernel)
+    np.testing.assert_allclose(found, expected[: shape[0], : shape[1], : shape[2]], atol=1e-6)
+    assert dipole.fourier.filtered(volume, dipole.kernel, out=volume) is volume
+    torch.testing.assert_close(volume, found)
 
 
-@pytest.mark.parametrize("shape", [(9, 8, 7), (8, 7, 6)])
-@pytest.mark.parametrize(("padding", "sparse"), [(0.0, False), (0.5, False), (0.5, True)])
-def test_spectra_and_images_belong_together(shape: Shape, padding: float, sparse: bool) -> None:
-    dipole = DipoleOperator(shape, _VOXEL_MM, _OBLIQUE, padding=padding)
-    response = dipole.kernel * (dipole.kernel.abs() < 0.15) if sparse else dipole.kernel
-    operator = SpectralModel(dipole.fourier, response, sparse=sparse)
-    u = noise(shape)
-    x = operator.adjoint(noise(shape, 6))
-    assert x.numel() < 0.5 * response.numel() or not sparse
-    forward = float((operator.image(x) * u).sum())
-    backward = float(torch.view_as_real(x * operator.adjoint(u).conj())[..., 0].sum())
-    assert forward == pytest.approx(backward, rel=1e-5)
-    # Aᵀ and then A is the convolution with the response twice.
-    torch.testing.assert_close(operator.image(operator.adjoint(u)), dipole.filtered(u, response**2), atol=1e-6, rtol=0)
+@pytest.mark.parametrize("shape", [*_SHAPES, (70, 44, 65)])
+def test_blending_is_its_equation(shape: Shape) -> None:
+    generator = torch.Generator().manual_seed(3)
+    spectrum, one, other = (torch.randn(shape, dtype=torch.complex64, generator=generator) for _ in range(3))
+    share, weight, kernel = (torch.randn(shape, generator=generator) for _ in range(3))
+    expected = share.numpy() * one.numpy() + weight.numpy() * (kernel.numpy() * spectrum.numpy() + other.numpy())
+    blend(spectrum, share, one, weight, kernel, other)
+    np.testing.assert_allclose(spectrum, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", _SHAPES)
+def test_a_voxel_filter_takes_and_gives_the_values_of_its_region(shape: Shape) -> None:
+    dipole, region = DipoleOperator(shape, _VOXEL_MM, _OBLIQUE, padding=0.5), noise(shape, 4) > 0.3
+    inside = VoxelFilter(dipole.fourier, region, dipole.kernel)
+    volume = noise(shape)
+    values = inside.values(volume)
+    torch.testing.assert_close(values, volume[region], rtol=0, atol=0)
+    for _ in range(2):  # the first call leaves nothing behind
+        found = inside(values, torch.empty_like(values))
+        torch.testing.assert_close(found, dipole(volume * region)[region])
+    torch.testing.assert_close(inside.volume(values), volume * region, rtol=0, atol=0)

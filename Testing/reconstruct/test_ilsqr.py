@@ -13,7 +13,7 @@ from ChiSepPreprocessLib.artifacts import Grid, Map, MapSet, ScanParameters
 from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepReconstructLib.optim.outcome import Status
-from ChiSepReconstructLib.physics.fourier import Shape, SpectralModel
+from ChiSepReconstructLib.physics.fourier import Shape
 from ChiSepReconstructLib.physics.operators import Differences, DipoleOperator, Vector
 from ChiSepReconstructLib.solvers.field_problem import FieldProblem, field_problem
 from ChiSepReconstructLib.solvers.ilsqr import (
@@ -61,7 +61,7 @@ def test_noise_free_data_are_explained(shape: Shape) -> None:
     assert float((given.dipole(found.x) - given.field).norm() / given.field.norm()) < 1e-3
     well_conditioned = given.dipole.kernel.abs() > 0.05
     difference = torch.fft.rfftn(found.x - chi)[well_conditioned]
-    assert float(difference.norm() / torch.fft.rfftn(chi)[well_conditioned].norm()) < 3e-3
+    assert float(difference.norm() / torch.fft.rfftn(chi)[well_conditioned].norm()) < 1e-4
 
 
 def test_least_squares_solve_the_equations_of_the_paper() -> None:
@@ -104,8 +104,7 @@ def test_streaks_are_told_from_tissue() -> None:
     tissue[6:15, 5:14, 4:13] = 0.1
     tissue[16:20, 8:18, 10:16] = -0.05
     given = problem(np.zeros(shape))
-    cone = SpectralModel(given.dipole.fourier, (given.dipole.kernel.abs() < 0.1).float(), sparse=True)
-    streak = cone.image(cone.adjoint(0.1 * smooth_random(shape)))
+    streak = given.dipole.filtered(0.1 * smooth_random(shape), (given.dipole.kernel.abs() < 0.1).float())
     chi = torch.from_numpy(tissue).float()
     weights = (given.differences(chi) == 0).float()
     found = streaks(given, chi + streak, weights, StreakOptions(tolerance=1e-4, iterations=400))
@@ -192,7 +191,7 @@ def test_bad_options_are_refused() -> None:
         with pytest.raises(InputError, match="percentiles of the Laplacian"):
             IlsqrOptions(laplacian_percentiles=percentiles)
     for tolerance in (0.0, 1.0, float("nan")):
-        with pytest.raises(InputError, match="tolerance of LSMR"):
+        with pytest.raises(InputError, match="tolerance of iLSQR"):
             IlsqrOptions(tolerance=tolerance)
-    with pytest.raises(InputError, match="iterations of LSMR for streaks"):
+    with pytest.raises(InputError, match="iterations of the estimation of streaks"):
         StreakOptions(iterations=0)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ChiSepPreprocessLib.threads import in_slabs
-
 from ..physics.fourier import PaddedFourier
+from ..physics.loops import in_parts
 from ..physics.operators import Differences, Vector, difference_power
 
 if TYPE_CHECKING:
@@ -74,8 +73,8 @@ class TotalVariationSplit:
 
         result = torch.empty(volume.shape, dtype=volume.dtype)
         scales = np.array([1 / size for size in self._differences.voxel_size_mm], dtype=np.float32)
-        in_slabs(shrink, volume.shape[0], volume.numpy(), self._kinds.numpy(), self._dual.numpy(), scales,
-                 np.float32(self._limit), self._isotropic, self._next.numpy(), result.numpy())  # fmt: skip
+        in_parts(shrink, volume.shape[0], volume.numel(), volume.numpy(), self._kinds.numpy(), self._dual.numpy(),
+                 scales, np.float32(self._limit), self._isotropic, self._next.numpy(), result.numpy())  # fmt: skip
         self._dual, self._next = self._next, self._dual
         return result
 

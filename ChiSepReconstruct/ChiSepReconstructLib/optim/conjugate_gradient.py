@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ChiSepPreprocessLib.progress import Reporter
 
-from .inner_product import dot, norm
+from .inner_product import dot, follow, norm
 from .outcome import Outcome, Status
 
 if TYPE_CHECKING:
@@ -86,5 +86,5 @@ def conjugate_gradient(
             return Outcome(x, Status.CONVERGED, tuple(residuals))
         improved = residual if precondition is None else precondition(residual)
         power, last = dot(residual, improved), power
-        direction.mul_(power / last).add_(improved)
+        follow(direction, improved, power / last)
     return Outcome(x, Status.LIMIT, tuple(residuals))

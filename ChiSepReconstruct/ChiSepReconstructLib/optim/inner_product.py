@@ -1,4 +1,4 @@
-"""Inner product and norm of tensors of any shape."""
+"""Inner product, norm and the turn of a direction, of tensors of any shape."""
 
 from __future__ import annotations
 
@@ -20,3 +20,10 @@ def dot(one: Tensor, other: Tensor) -> float:
 def norm(volume: Tensor) -> float:
     """Root of the sum of squares."""
     return dot(volume, volume) ** 0.5
+
+
+def follow(direction: Tensor, downhill: Tensor, share: float) -> None:
+    """``direction ← downhill + share · direction``, in place and in one pass."""
+    import torch
+
+    torch.add(downhill, direction, alpha=share, out=direction)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ChiSepPreprocessLib.progress import Reporter
 
+from .inner_product import norm
 from .outcome import Outcome, Status
 
 if TYPE_CHECKING:
@@ -46,12 +47,14 @@ def repeat_until_still(
     CancelledError
         If the caller asked to stop.
     """
+    import torch
+
     report, x = report or Reporter(), start
     changes: list[float] = []
     for number in range(most_iterations):
         part = report.span(number / most_iterations, (number + 1) / most_iterations)
         following = update(x, part)
-        change = float((following - x).norm() / following.norm().clamp_min(1e-30))
+        change = float(torch.dist(following, x)) / max(norm(following), 1e-30)
         if change != change:  # NaN
             return Outcome(x, Status.BREAKDOWN, tuple(changes))
         x = following

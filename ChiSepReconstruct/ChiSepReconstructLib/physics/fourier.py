@@ -1,12 +1,15 @@
-"""Fourier transforms of zero-padded volumes, and models whose unknown is a spectrum."""
+"""Fourier transforms of zero-padded volumes, and filters between the voxels of a region."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.errors import InputError
+
+from .loops import in_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +59,8 @@ class PaddedFourier:
         self.shape, self.padded_shape, self.device = shape, padded_shape(shape, padding), device
         # Padding by torch itself takes as long as the transform.
         self._padded = torch.zeros(self.padded_shape, device=device)
+        self._hartley = torch.empty(self.padded_shape if device == "cpu" else (0, 0, 0))
+        self._one = torch.ones(1, device=device).expand(self.spectrum_shape)
 
     @property
     def spectrum_shape(self) -> Shape:
@@ -71,79 +76,98 @@ class PaddedFourier:
         self._padded[:i, :j, :k] = volume
         return torch.fft.rfftn(self._padded)
 
-    def volume(self, spectrum: Tensor) -> Tensor:
-        """Volume of ``shape``, contiguous; axis by axis, so that the padding of one is dropped before the next."""
+    def volume(self, spectrum: Tensor, response: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        """``C F⁻¹ R X``, of ``shape``, contiguous; ``R`` is real and even, 1 if left out.
+
+        On the processor a forward transform serves as the inverse one: ``Re − Im`` of the whole spectrum is the
+        volume's Hartley transform, which is its own inverse. Torch's inverse takes twice as long, and the product and
+        the crop come along with making one from the other.
+
+        References
+        ----------
+        Bracewell, J Opt Soc Am 73:1832 (1983).
+        """
         import torch
 
+        response = self._one if response is None else response
+        out = response.new_empty(self.shape) if out is None else out
         i, j, k = self.shape
-        planes = torch.fft.ifft(spectrum, dim=0)[:i]
-        lines = torch.fft.ifft(planes, dim=1)[:, :j]
-        return torch.fft.irfft(lines, n=self.padded_shape[2], dim=2)[..., :k].contiguous()
+        if self.device != "cpu":
+            return out.copy_(torch.fft.irfftn(spectrum * response, s=self.padded_shape)[:i, :j, :k])
+        from ._fourier_kernels import crop_hartley, hartley
+
+        padded_i, _, padded_k = self.padded_shape
+        in_parts(hartley, padded_i, self._hartley.numel(), _parts(spectrum), response.numpy(), self._hartley.numpy())
+        in_parts(crop_hartley, i, out.numel(), _parts(torch.fft.rfftn(self._hartley)), padded_k,
+                 np.float32(1.0 / self._hartley.numel()), out.numpy())  # fmt: skip
+        return out
+
+    def filtered(self, volume: Tensor, response: Tensor, out: Tensor | None = None) -> Tensor:
+        """``C F⁻¹ R F Cᵀ v``, with ``R`` real and even, of ``spectrum_shape``; ``out`` may be the volume itself."""
+        return self.volume(self.spectrum(volume), response, out)
 
     def mean(self, response: Tensor) -> float:
         """Mean of a real half spectrum over all of k-space: the peak of its point spread function."""
-        return float((response.double() * self.columns()).sum()) / float(np.prod(self.padded_shape))
-
-    def columns(self) -> Tensor:
-        """For how many of the whole spectrum's columns each of the half's stands: 2, but 1 for those at its ends."""
-        import torch
-
-        count = torch.full(self.spectrum_shape[2:], 2.0, device=self.device)
+        count = np.full(self.spectrum_shape[2], 2.0)  # columns that each of the half's stands for
         count[0] = 1.0
         if self.padded_shape[2] % 2 == 0:
             count[-1] = 1.0
-        return count
+        return float((response.double() * response.new_tensor(count)).sum()) / float(np.prod(self.padded_shape))
 
 
-class SpectralModel:
-    """``A X = C F⁻¹ R X``: from a spectrum, or its part where ``R`` is not 0, to an image; and the adjoint.
+def _parts(spectrum: Tensor) -> NDArray[Any]:
+    """Real and imaginary part as a last axis."""
+    import torch
 
-    ``X`` is scaled so that the sum of its ``|·|²`` is that of the padded volume's squares, which makes the adjoint
-    simple: it is the half of a unitary transform, with columns that stand for two times √2.
+    parts: NDArray[Any] = torch.view_as_real(spectrum.contiguous()).numpy()
+    return parts
+
+
+def blend(spectrum: Tensor, share: Tensor, one: Tensor, weight: Tensor, kernel: Tensor, other: Tensor) -> None:
+    """``X ← a Y + b (D X + Z)`` in place, in one pass; ``a``, ``b`` and ``D`` are real half spectra."""
+    if spectrum.is_cuda:
+        spectrum.mul_(kernel).add_(other).mul_(weight).add_(one * share)
+        return
+    from ._fourier_kernels import blend as blend_part
+
+    flat = [part.reshape(-1).numpy() for part in (share, one, weight, kernel, other, spectrum)]
+    in_parts(blend_part, flat[0].size, flat[0].size, *flat)
+
+
+class VoxelFilter:
+    """``G C F⁻¹ R F Cᵀ Gᵀ`` between the values of a region's voxels, (N,), which ``G`` takes from a volume.
+
+    Iterations on such values leave out what lies outside the region, half of a brain's box.
 
     Parameters
     ----------
     fourier : PaddedFourier
         For the grids.
+    region : Tensor, shape (I, J, K)
+        Not 0 in the region's voxels.
     response : Tensor
         ``R``, real, of ``spectrum_shape``.
-    sparse : bool
-        Whether ``R`` is 0 in most places, which are then left out of the unknown.
     """
 
-    def __init__(self, fourier: PaddedFourier, response: Tensor, *, sparse: bool = False) -> None:
-        self._fourier = fourier
-        self._support = response.reshape(-1).nonzero().squeeze(1) if sparse else None
-        self._scale = fourier.columns().rsqrt_().mul_(float(np.prod(fourier.padded_shape)) ** 0.5)
-        # Complex, as torch multiplies a complex by a real tensor at a quarter of the speed.
-        self._image_factor = self._part(response * self._scale) + 0j
-        self._adjoint_factor = self._part(response / self._scale) + 0j
-        self._product = self.zero()
-
-    def _part(self, spectrum: Tensor) -> Tensor:
-        return spectrum if self._support is None else spectrum.reshape(-1)[self._support]
-
-    def _whole(self, values: Tensor) -> Tensor:
-        if self._support is None:
-            return values
-        shape = self._fourier.spectrum_shape
-        return values.new_zeros(int(np.prod(shape))).index_copy_(0, self._support, values).reshape(shape)
-
-    def zero(self) -> Tensor:
-        """``X`` = 0."""
-        return self._image_factor.new_zeros(self._image_factor.shape)
-
-    def image(self, values: Tensor) -> Tensor:
-        """Apply ``A``: ``X`` to (I, J, K)."""
+    def __init__(self, fourier: PaddedFourier, region: Tensor, response: Tensor) -> None:
         import torch
 
-        # Into the same memory each time, as touching new memory takes longer than the product.
-        return self._fourier.volume(self._whole(torch.mul(values, self._image_factor, out=self._product)))
+        self._fourier, self._response = fourier, response
+        self._index = region.reshape(-1).nonzero().squeeze(1)
+        self._spread, self._filtered = (torch.zeros(fourier.shape, device=fourier.device) for _ in range(2))
 
-    def adjoint(self, image: Tensor) -> Tensor:
-        """Apply ``Aᵀ``: (I, J, K) to the shape of ``X``."""
-        return self._part(self._fourier.spectrum(image)).mul_(self._adjoint_factor)
+    def __call__(self, values: Tensor, out: Tensor) -> Tensor:
+        """Filter ``values`` and write what it makes of them in the same voxels into ``out``."""
+        self._fourier.filtered(self.volume(values), self._response, self._filtered)
+        return self.values(self._filtered, out)
 
-    def spectrum(self, values: Tensor) -> Tensor:
-        """``X`` as the half spectrum of a padded volume, ``X / R`` of what :meth:`image` crops."""
-        return self._whole(values) * self._scale
+    def volume(self, values: Tensor) -> Tensor:
+        """``Gᵀ``: volume with these values, 0 elsewhere; the next call changes it."""
+        self._spread.view(-1).index_copy_(0, self._index, values)
+        return self._spread
+
+    def values(self, volume: Tensor, out: Tensor | None = None) -> Tensor:
+        """``G``: values of a volume in the region."""
+        import torch
+
+        return torch.index_select(volume.reshape(-1), 0, self._index, out=out)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.dipole import dipole_kernel
-from ChiSepPreprocessLib.threads import in_slabs, thread_count
+from ChiSepPreprocessLib.threads import thread_count
 
 from .fourier import DEFAULT_PADDING, PaddedFourier, Shape
+from .loops import in_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,16 +66,14 @@ class DipoleOperator:
         self.fourier, self.device = PaddedFourier(shape, padding, device), device
         kernel = dipole_kernel(self.fourier.padded_shape, voxel_size_mm, b0_direction_ijk)
         self.kernel = as_tensor(kernel, device)
-        # Complex, as torch multiplies a complex by a real tensor at a quarter of the speed.
-        self.spectrum = self.kernel + 0j
 
-    def __call__(self, chi_ppm: Tensor) -> Tensor:
-        """Field in ppm of a susceptibility in ppm, both of ``shape``."""
-        return self.fourier.volume(self.fourier.spectrum(chi_ppm).mul_(self.spectrum))
+    def __call__(self, chi_ppm: Tensor, out: Tensor | None = None) -> Tensor:
+        """Field in ppm of a susceptibility in ppm, both of ``shape``; ``out`` may be the susceptibility itself."""
+        return self.fourier.filtered(chi_ppm, self.kernel, out)
 
     def filtered(self, volume: Tensor, response: Tensor) -> Tensor:
         """Pad, multiply with a real response in k-space (``rfftn`` layout of the padded shape), crop back."""
-        return self.fourier.volume(self.fourier.spectrum(volume).mul_(response + 0j))
+        return self.fourier.filtered(volume, response)
 
 
 def difference_power(fourier: PaddedFourier, voxel_size_mm: Vector) -> Tensor:
@@ -117,18 +116,16 @@ class Differences:
             result.narrow(axis, 0, count).sub_(here)
         return result
 
-    def normal(self, volume: Tensor, weights: Tensor) -> Tensor:
+    def normal(self, volume: Tensor, weights: Tensor, out: Tensor | None = None) -> Tensor:
         """``∇ᵀ W ∇`` with one weight for each difference, (3, I, J, K), without storing the gradient."""
+        result = volume.new_empty(volume.shape) if out is None else out
         if volume.device.type != "cpu":
-            return self.adjoint(self(volume).mul_(weights))
-        import torch
-
+            return result.copy_(self.adjoint(self(volume).mul_(weights)))
         from ._kernels import weighted_laplacian
 
-        result = torch.empty_like(volume, memory_format=torch.contiguous_format)
         scales = np.array([size**-2 for size in self.voxel_size_mm], dtype=np.float32)
-        in_slabs(weighted_laplacian, volume.shape[0], volume.contiguous().numpy(), weights.numpy(), scales,
-                 result.numpy())  # fmt: skip
+        in_parts(weighted_laplacian, volume.shape[0], volume.numel(), volume.contiguous().numpy(), weights.numpy(),
+                 scales, result.numpy())  # fmt: skip
         return result
 
     def lagged(self, volume: Tensor, allowed: Tensor, floor: float) -> Tensor:

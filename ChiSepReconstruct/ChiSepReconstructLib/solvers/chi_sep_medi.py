@@ -126,7 +126,7 @@ class Decay:
 
     def of(self, chi: Tensor) -> Tensor:
         """Decay of (χ₊, χ₋), (2, I, J, K) → (I, J, K)."""
-        return self.para * chi[0] + self.dia * chi[1]
+        return (self.para * chi[0]).add_(chi[1], alpha=self.dia)
 
 
 def decay_equation(problem: FieldProblem, rate_per_s: NDArray[np.float32], trusted: NDArray[np.bool_],
@@ -186,10 +186,11 @@ def chi_sep_medi(
         )
         misfit, miss = dipole(total).sub_(problem.field), decay.of(chi).sub_(decay.rate_ppm)
         downhill = objective.gradient(chi, misfit, miss, lagged).neg_()
-        free = (chi > 0) | (downhill > 0)
+        free = ((chi > 0) | (downhill > 0)).float()
 
         def hessian(x: Tensor) -> Tensor:
-            return objective.gradient(x, dipole(x[0] - x[1]), decay.of(x), lagged).mul_(free)
+            total = x[0] - x[1]
+            return objective.gradient(x, dipole(total, out=total), decay.of(x), lagged).mul_(free)
 
         inner = conjugate_gradient(hessian, free * downhill, tolerance=options.inner_tolerance, report=part,
                                    most_iterations=options.inner_iterations, step="χ-separation")  # fmt: skip
@@ -210,13 +211,12 @@ class _Objective:
         """At (χ₊, χ₋), from the residuals of field and decay, which are changed."""
         import torch
 
-        smooth, decay = self._problem.differences.normal, self._decay
-        along = self._problem.dipole(misfit.mul_(self._field_weights)).mul_(self._problem.mask)
-        along.add_(smooth(x[0] - x[1], lagged[0]))
-        across = miss.mul_(self._decay_weights)
-        result = torch.empty_like(x)
-        torch.add(smooth(x[0], lagged[1]), along, out=result[0]).add_(across, alpha=decay.para)
-        torch.sub(smooth(x[1], lagged[2]), along, out=result[1]).add_(across, alpha=decay.dia)
+        smooth, problem, decay = self._problem.differences.normal, self._problem, self._decay
+        along = problem.dipole(misfit.mul_(self._field_weights), out=misfit).mul_(problem.mask)
+        across, result = miss.mul_(self._decay_weights), torch.empty_like(x)
+        along.add_(smooth(torch.sub(x[0], x[1], out=result[0]), lagged[0], out=result[1]))
+        smooth(x[0], lagged[1], out=result[0]).add_(along).add_(across, alpha=decay.para)
+        smooth(x[1], lagged[2], out=result[1]).sub_(along).add_(across, alpha=decay.dia)
         return result
 
 

@@ -4,14 +4,15 @@ With ``F`` the Fourier transform on the padded grid and ``C`` the crop to the ma
 
 1. ``W_I``: 1 where ``|∇²f|`` is small, falling to 0 where it is large (eq. 7), as at veins and the brain's edge.
 2. ``χ₁ = C F⁻¹ X``, with ``X`` from ``min ‖W_I^½ (C F⁻¹ D X − f)‖``: its normal equations, ``D F W_I F⁻¹ D X =
-   D F W_I f`` (eq. 6), are what the paper hands to LSQR, and LSMR stops on their residual, as the paper does.
+   D F W_I f`` (eq. 6), are what the paper hands to LSQR; conjugate residuals make their residual smallest, on which
+   the paper stops too.
 3. ``χ_fast`` (eqs. 8 to 14): ``sign(D) F f``, with the cone where ``D`` is small smoothed twice, scaled to fit TKD.
 4. ``W_G`` (eq. 15): 1 where ``|∂χ_fast|`` is small, falling to 0 where it is large, for each axis.
 5. Streaks ``S = C F⁻¹ M X`` with ``M = 1`` where ``|D|`` is small (eq. 4), from ``min ‖W_G ∇(χ₁ − S)‖`` (eq. 3);
    ``χ = χ₁ − S``.
 
-The spectrum ``X`` is the unknown in steps 2 and 5, so that an iteration takes one pair of FFTs; 5 pairs more come
-with steps 2, 3 and 5.
+With the spectrum ``X`` as the unknown in steps 2 and 5, an iteration takes one pair of FFTs; 7 pairs more come with
+steps 2, 3 and 5.
 
 References
 ----------
@@ -30,9 +31,9 @@ from ChiSepPreprocessLib.artifacts import MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..optim.lsmr import lsmr
+from ..optim.conjugate_residual import conjugate_residual
 from ..optim.outcome import Outcome
-from ..physics.fourier import SpectralModel
+from ..physics.fourier import VoxelFilter
 from ..physics.operators import DipoleOperator
 from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, field_problem, percentiles
@@ -59,9 +60,9 @@ class StreakOptions:
     gradient_percentiles : tuple of float
         Percentiles of ``|∂χ|`` up to which a difference counts fully, and from which on it does not count.
     tolerance : float
-        Of LSMR, on the residual of the normal equations.
+        On the residual of the normal equations.
     iterations : int
-        Of LSMR, at most.
+        At most.
 
     Raises
     ------
@@ -78,7 +79,7 @@ class StreakOptions:
         if not 0.0 < self.threshold <= 2.0 / 3.0:
             raise InputError("threshold of streaks", self.threshold, "a value above 0 and at most 2/3")
         check_percentiles("percentiles of the gradient", self.gradient_percentiles)
-        check_iteration("LSMR for streaks", self.tolerance, self.iterations)
+        check_iteration("the estimation of streaks", self.tolerance, self.iterations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +91,9 @@ class IlsqrOptions:
     laplacian_percentiles : tuple of float
         Percentiles of ``|∇²f|`` up to which a voxel counts fully, and from which on it does not count.
     tolerance : float
-        Of LSMR, on the residual of the normal equations; a smaller one brings more noise.
+        On the residual of the normal equations; a smaller one brings more noise.
     iterations : int
-        Of LSMR, at most.
+        At most.
     streaks : StreakOptions
         How streaks are estimated.
     padding : float
@@ -112,7 +113,7 @@ class IlsqrOptions:
 
     def __post_init__(self) -> None:
         check_percentiles("percentiles of the Laplacian", self.laplacian_percentiles)
-        check_iteration("LSMR", self.tolerance, self.iterations)
+        check_iteration("iLSQR", self.tolerance, self.iterations)
 
 
 def check_percentiles(quantity: str, given: tuple[float, float]) -> None:
@@ -151,12 +152,14 @@ def least_squares(
     problem: FieldProblem, weights: Tensor, tolerance: float, iterations: int, report: Reporter | None = None
 ) -> Outcome:
     """χ that explains the field best in the sense of eq. 6, with streaks; in ppm, up to a constant, 0 outside."""
-    model = SpectralModel(problem.dipole.fourier, problem.dipole.kernel)
-    root = weights.sqrt()
-    found = lsmr(lambda x: model.image(x).mul_(root), lambda u: model.adjoint(root * u), root * problem.field,
-                 tolerance=tolerance, most_iterations=iterations, report=report, step="least squares")  # fmt: skip
-    chi = problem.dipole.fourier.volume(model.spectrum(found.x))
-    return Outcome(problem.mask * chi, found.status, found.residuals)
+    import torch
+
+    gram = VoxelFilter(problem.dipole.fourier, weights, problem.dipole.kernel.square())
+    squared, field = gram.values(weights), gram.values(problem.field)
+    found = conjugate_residual(lambda image, out: torch.mul(image, squared, out=out), gram, squared * field,
+                               tolerance=tolerance, most_iterations=iterations, report=report,
+                               step="least squares")  # fmt: skip
+    return Outcome(problem.mask * problem.dipole(gram.volume(found.x)), found.status, found.residuals)
 
 
 def fast_qsm(problem: FieldProblem) -> Tensor:
@@ -207,14 +210,13 @@ def streaks(
     problem: FieldProblem, chi: Tensor, weights: Tensor, options: StreakOptions, report: Reporter | None = None
 ) -> Outcome:
     """What the cone can add to χ to make it smooth where the weights say so (eqs. 3 and 4): its streaks, in ppm."""
-    here = (problem.dipole.kernel.abs() < options.threshold).float()
-    cone = SpectralModel(problem.dipole.fourier, here, sparse=True)
-    differences = problem.differences
-    found = lsmr(lambda x: differences(cone.image(x)).mul_(weights),
-                 lambda u: cone.adjoint(differences.adjoint(weights * u)), weights * differences(chi),
-                 tolerance=options.tolerance, most_iterations=options.iterations, report=report,
-                 step="streaks")  # fmt: skip
-    return Outcome(problem.mask * cone.image(found.x), found.status, found.residuals)
+    fourier, differences = problem.dipole.fourier, problem.differences
+    cone, squared = (problem.dipole.kernel.abs() < options.threshold).float(), weights.square()
+    found = conjugate_residual(lambda image, out: differences.normal(image, squared, out),
+                               lambda y, out: fourier.filtered(y, cone, out), differences.normal(chi, squared),
+                               tolerance=options.tolerance, most_iterations=options.iterations, report=report,
+                               step="streaks")  # fmt: skip
+    return Outcome(problem.mask * fourier.filtered(found.x, cone), found.status, found.residuals)
 
 
 def ilsqr(problem: FieldProblem, options: IlsqrOptions, report: Reporter | None = None) -> tuple[Outcome, Outcome]:

@@ -158,7 +158,8 @@ def medi(
             return add_deviation(differences.normal(x, lagged), x, fluid, options.csf_weight)
 
         def hessian(x: Tensor) -> Tensor:
-            return dipole(dipole(x).mul_(weights)).mul_(mask).add_(prior(x))
+            field = dipole(x).mul_(weights)
+            return dipole(field, out=field).mul_(mask).add_(prior(x))
 
         downhill = dipole(weights * residual).mul_(mask).sub_(prior(chi))
         inner = conjugate_gradient(hessian, downhill, tolerance=options.inner_tolerance,

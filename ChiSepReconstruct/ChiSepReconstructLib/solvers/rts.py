@@ -13,10 +13,10 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..optim.admm import TotalVariationSplit, inverse_spectrum
-from ..optim.lsmr import lsmr
+from ..optim.conjugate_residual import conjugate_residual
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
-from ..physics.fourier import SpectralModel
+from ..physics.fourier import VoxelFilter
 from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, field_problem
 
@@ -78,7 +78,7 @@ class RtsOptions:
 
 
 def well_conditioned(problem: FieldProblem, options: RtsOptions, report: Reporter | None = None) -> Outcome:
-    """First step: χ₀'s spectrum by LSMR, stopped early; one FFT pair for each iteration, as the unknown is a spectrum.
+    """First step: χ₀'s spectrum by conjugate residuals, stopped early; one FFT pair for each iteration.
 
     Parameters
     ----------
@@ -94,11 +94,15 @@ def well_conditioned(problem: FieldProblem, options: RtsOptions, report: Reporte
     Outcome
         ``F χ₀`` in ppm, in the layout of ``rfftn`` of the padded grid.
     """
-    weights, model = problem.weights, SpectralModel(problem.dipole.fourier, problem.dipole.kernel)
-    outcome = lsmr(lambda x: model.image(x).mul_(weights), lambda u: model.adjoint(weights * u),
-                   weights * problem.field, tolerance=options.inversion_tolerance,
-                   most_iterations=options.inversion_iterations, report=report, step="inversion")  # fmt: skip
-    return Outcome(model.spectrum(outcome.x), outcome.status, outcome.residuals)
+    import torch
+
+    fourier, kernel = problem.dipole.fourier, problem.dipole.kernel
+    gram = VoxelFilter(fourier, problem.weights, kernel.square())
+    weights, field = gram.values(problem.weights.square()), gram.values(problem.field)
+    outcome = conjugate_residual(lambda image, out: torch.mul(image, weights, out=out), gram, weights * field,
+                                 tolerance=options.inversion_tolerance, most_iterations=options.inversion_iterations,
+                                 report=report, step="inversion")  # fmt: skip
+    return Outcome(fourier.spectrum(gram.volume(outcome.x)).mul_(kernel), outcome.status, outcome.residuals)
 
 
 def complete(problem: FieldProblem, known: Tensor, options: RtsOptions, report: Reporter | None = None) -> Outcome:
@@ -127,11 +131,11 @@ def complete(problem: FieldProblem, known: Tensor, options: RtsOptions, report: 
     split = TotalVariationSplit(problem.inside().to(torch.uint8), problem.differences, options.shrinkage_ppm_per_mm)
     trusted = (problem.dipole.kernel.abs() > options.threshold).float()
     inverse = inverse_spectrum(trusted, penalty, fourier, problem.differences.voxel_size_mm)
-    share, constant = inverse * penalty + 0j, known * (trusted * inverse)
+    share, constant = inverse * penalty, fourier.volume(known, trusted * inverse)
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
         part("total variation", 0.0)
-        return fourier.volume(fourier.spectrum(split(chi)).mul_(share).add_(constant))
+        return fourier.filtered(split(chi), share).add_(constant)
 
     return repeat_until_still(update, problem.mask.new_zeros(problem.mask.shape), tolerance=options.tolerance,
                               most_iterations=options.iterations, report=report)  # fmt: skip

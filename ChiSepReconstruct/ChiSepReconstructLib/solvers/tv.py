@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ from ChiSepPreprocessLib.progress import Reporter
 from ..optim.admm import FREE, TotalVariationSplit, inverse_spectrum
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
+from ..physics.fourier import blend
 from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, edge_weights, field_problem
 
@@ -115,64 +117,54 @@ def total_variation(
     """
     import torch
 
-    fourier = problem.dipole.fourier
     penalty = options.regularisation_ppm_mm / options.shrinkage_ppm_per_mm
-    fit = _WeightedField(problem, options.field_penalty) if options.weighted else _PlainField(problem)
     kinds = problem.inside().to(torch.uint8)
     if edges is not None:
         kinds[edges & (kinds > 0)] = FREE
     split = TotalVariationSplit(kinds, problem.differences, options.shrinkage_ppm_per_mm, options.norm == "isotropic")
-    inverse = inverse_spectrum(fit.curvature, penalty, fourier, problem.differences.voxel_size_mm)
-    gradient_share, spectrum = inverse * penalty + 0j, torch.zeros_like(inverse) + 0j
-    fit_share = inverse * problem.dipole.kernel * fit.penalty + 0j
+    next_chi = _weighted(problem, penalty, options.field_penalty) if options.weighted else _plain(problem, penalty)
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
-        nonlocal spectrum
         part("total variation", 0.0)
-        wanted = fit(spectrum)
-        spectrum = fourier.spectrum(split(chi)).mul_(gradient_share).addcmul_(wanted, fit_share)
-        return fourier.volume(spectrum)
+        return next_chi(split(chi))
 
     return repeat_until_still(update, problem.mask.new_zeros(problem.mask.shape), tolerance=options.tolerance,
                               most_iterations=options.iterations, report=report)  # fmt: skip
 
 
-class _PlainField:
-    """Field that counts the same everywhere: no split is needed."""
-
-    penalty = 1.0
-
-    def __init__(self, problem: FieldProblem) -> None:
-        self.curvature = problem.dipole.kernel.square()
-        self._field = problem.dipole.fourier.spectrum(problem.field)
-
-    def __call__(self, spectrum: Tensor) -> Tensor:
-        return self._field
+def _plain(problem: FieldProblem, penalty: float) -> Callable[[Tensor], Tensor]:
+    """χ from ``∇ᵀ(y − u)``, where the field counts the same everywhere and no split of it is needed."""
+    fourier, kernel = problem.dipole.fourier, problem.dipole.kernel
+    inverse = inverse_spectrum(kernel.square(), penalty, fourier, problem.differences.voxel_size_mm)
+    constant = fourier.filtered(problem.field, inverse * kernel)
+    inverse.mul_(penalty)
+    return lambda smooth: fourier.filtered(smooth, inverse).add_(constant)
 
 
-class _WeightedField:
-    """Split ``z = Dχ`` with ``½‖W(z − f)‖²`` under the penalty ``μ/2 ‖Dχ − z + v‖²``; outside the mask ``z = Dχ``."""
+def _weighted(problem: FieldProblem, penalty: float, field_penalty: float) -> Callable[[Tensor], Tensor]:
+    """χ from ``∇ᵀ(y − u)``, with the split ``z = Dχ`` and ``½‖W(z − f)‖²`` under ``μ/2 ‖Dχ − z + v‖²``.
 
-    def __init__(self, problem: FieldProblem, penalty: float) -> None:
-        weights = problem.weights.square()
-        self._share = weights / (weights + penalty)
-        self._field, self._dual = problem.field, problem.field.new_zeros(problem.field.shape)
-        self._dipole, self.penalty = problem.dipole, penalty
-        self._fitted = problem.dipole.spectrum.clone()
-        self.curvature = problem.dipole.kernel.square() * penalty
+    Outside the mask ``z = Dχ``. χ's spectrum stays from one iteration to the next, as its padding is not cropped.
+    """
+    import torch
 
-    def __call__(self, spectrum: Tensor) -> Tensor:
-        """Update ``z`` and ``v`` to χ's spectrum; give the spectrum of ``z − v``."""
-        import torch
+    fourier, kernel, weights = problem.dipole.fourier, problem.dipole.kernel, problem.weights.square()
+    trust = weights / (weights + field_penalty)
+    inverse = inverse_spectrum(kernel.square() * field_penalty, penalty, fourier, problem.differences.voxel_size_mm)
+    share, fit_share = inverse * penalty, inverse * kernel * field_penalty
+    spectrum, dual, field = torch.zeros_like(kernel) + 0j, torch.zeros_like(trust), torch.zeros_like(trust)
 
-        fourier = self._dipole.fourier
-        fitted = torch.mul(spectrum, self._dipole.spectrum, out=self._fitted)
+    def following(smooth: Tensor) -> Tensor:
+        nonlocal dual, field
         # With a = Dχ + v, z is a + s and the new v is −s, where s moves a towards the field by the weight's share.
         # z − v is then Dχ, to which v of before and 2s are added inside the mask only.
-        change = self._dual.clone()
-        self._dual.add_(fourier.volume(fitted)).sub_(self._field).mul_(self._share)
-        change.sub_(self._dual, alpha=2)
-        return fitted.add_(fourier.spectrum(change))
+        last, dual = dual, field.add_(dual).sub_(problem.field).mul_(trust)
+        change = last.sub_(dual, alpha=2)
+        blend(spectrum, share, fourier.spectrum(smooth), fit_share, kernel, fourier.spectrum(change))
+        field = fourier.volume(spectrum, kernel, out=change)
+        return fourier.volume(spectrum, out=smooth)
+
+    return following
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: TvOptions, report: Reporter) -> Solution:
