@@ -74,7 +74,7 @@ def test_whole_volumes_are_those_of_the_published_network(shape: Shape, channels
     everywhere = np.ones(shape, dtype=bool)
     assert result.shape == (channels[1], *shape)
     assert result.dtype == np.float32
-    assert _difference(result, _published(network, images), everywhere) < 3e-6
+    assert _difference(result, _published(network, images), everywhere) < 6e-6
     assert whole.warnings == ()
 
 
@@ -85,7 +85,7 @@ def test_a_brain_in_a_field_of_view_is_exact_where_nothing_is_cropped(margin: in
     one = Engine(EngineOptions(device="cpu", precision="float32", tile="whole", margin_voxels=margin))
     difference = _difference(one.run(network, images, _SILENT, "qsmnet"), _published(network, images), brain)
     if margin is None:
-        assert difference < 3e-6
+        assert difference < 6e-6
     else:  # the network sees that the field of view ends near the brain
         assert 1e-3 < difference < 0.05
 
@@ -97,9 +97,9 @@ def test_thin_slabs_and_skipped_zeros_change_nothing() -> None:
     batch = torch.from_numpy(np.stack([images, images[:, ::-1].copy()]))
     both = [one(batch, brain | brain[::-1]).numpy() for one in (thin, thick)]
     expected = _published(network, images)
-    assert _difference(both[0][0], expected, brain) < 3e-6
-    assert _difference(both[1][0], expected, brain) < 3e-6
-    assert _difference(both[0][1], _published(network, images[:, ::-1].copy()), brain[::-1]) < 3e-6
+    assert _difference(both[0][0], expected, brain) < 6e-6
+    assert _difference(both[1][0], expected, brain) < 6e-6
+    assert _difference(both[0][1], _published(network, images[:, ::-1].copy()), brain[::-1]) < 6e-6
     everything = np.ones(brain.shape, dtype=bool)
     assert thick.plan(brain, brain).operations < 0.75 * thick.plan(everything, everything).operations
     with torch.no_grad():

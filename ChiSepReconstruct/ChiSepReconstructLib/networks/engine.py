@@ -262,7 +262,7 @@ class Engine:
 
         from .lean import LeanUNet
 
-        slab = min(self._budget() // 8, 200 * 2**20 if device.kind == "cpu" else GIB)
+        slab = min(self._budget() // 8, 400 * 2**20 if device.kind == "cpu" else GIB)
         return LeanUNet(network, torch.device(device.name), getattr(torch, precision), slab)
 
     def _budget(self) -> int:

@@ -1,6 +1,7 @@
 """The U-Net of :mod:`unet` for inference: in slabs, with little memory, and only where the brain needs it.
 
-The values are those of the plain network, for four reasons that cost no accuracy:
+In float32 on a processor the convolutions are Winograd's (:mod:`winograd`), elsewhere PyTorch's. The values are those
+of the plain network, for four reasons that cost no accuracy:
 
 - batch normalisation in inference is a scale and a shift for each channel, folded into the convolution;
 - a slab with two more voxels on each side gives its two convolutions exactly;
@@ -20,21 +21,34 @@ from math import prod
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ChiSepPreprocessLib.box import Box, bounding_box
 
+from .regions import (
+    REACH,
+    Mask,
+    Region,
+    Shape,
+    dilated,
+    even,
+    halved,
+    in_tiles,
+    slabs_of,
+    start_of,
+    surroundings,
+    voxels,
+    whole_box,
+)
 from .unet import ConvolutionBlock, UNet
+from .winograd import TILE, Part, Workspace, convolve, fresh, tile_corners
 
-_Shape = tuple[int, int, int]
-_Mask = NDArray[np.bool_]
-#: Reach of two 3×3×3 convolutions, in voxels.
-_REACH = 2
 #: Fewer input channels than these would take a slow path and leave the channels-last layout.
 _FEWEST_CHANNELS = 8
+#: With fewer tiles, transforming the weights of Winograd's convolution takes longer than it saves.
+_FEWEST_TILES = 64
 #: Levels on the way down where zeros are copied instead of computed, and the cube of zeros to copy from.
-_SPARSE_LEVELS, _CUBE = 2, 16
+_SPARSE_LEVELS, _CUBE = 2, 32
 
 
 @dataclass(frozen=True)
@@ -59,52 +73,13 @@ def fold(block: ConvolutionBlock) -> tuple[Tensor, Tensor]:
     return conv.weight.double() * scale.view(-1, 1, 1, 1, 1), bias
 
 
-def _dilated(mask: _Mask, reach: int) -> _Mask:
-    """True where any voxel of the cube of ``2 × reach + 1`` voxels is."""
-    for axis in range(mask.ndim):
-        along = np.moveaxis(mask, axis, 0)
-        wider = along.copy()
-        for step in range(1, reach + 1):
-            wider[step:] |= along[:-step]
-            wider[:-step] |= along[step:]
-        mask = np.moveaxis(wider, 0, axis)
-    return mask
-
-
-def _halved(mask: _Mask) -> _Mask:
-    """True where any of the 2×2×2 voxels is."""
-    i, j, k = (n // 2 for n in mask.shape)
-    return np.asarray(mask.reshape(i, 2, j, 2, k, 2).any(axis=(1, 3, 5)))
-
-
-def _even(box: Box) -> Box:
-    i, j, k = (slice(one.start // 2 * 2, (one.stop + 1) // 2 * 2) for one in box)
-    return i, j, k
-
-
-def _slabs(region: _Mask, rows: int) -> list[Box]:
-    """Boxes of even corners, equally thick up to ``rows``, that together hold the region."""
-    count = -(-region.shape[0] // rows)
-    rows = -(-region.shape[0] // (2 * count)) * 2
-    boxes = []
-    for first in range(0, region.shape[0], rows):
-        part = region[first : first + rows]
-        if part.any():
-            i, j, k = bounding_box(part)
-            boxes.append(_even((slice(first + i.start, first + i.stop), j, k)))
-    return boxes
-
-
-def _voxels(box: Box) -> int:
-    return prod(one.stop - one.start for one in box)
-
-
 @dataclass(frozen=True)
-class _Plan:
-    """Boxes to compute on the way down and up, and what they cost."""
+class Plan:
+    """Regions on the way down and up, and what they cost."""
 
-    down: tuple[list[Box], ...]
-    up: tuple[list[Box], ...]
+    down: tuple[Region, ...]
+    bottom: Region
+    up: tuple[Region, ...]
     operations: int
 
 
@@ -124,6 +99,8 @@ class LeanUNet:
 
     def __init__(self, network: UNet, device: torch.device, dtype: torch.dtype, slab_bytes: int = 200 * 2**20) -> None:
         self.device, self.dtype, self.slab_bytes = device, dtype, slab_bytes
+        self._workspace = Workspace()
+        self._winograd = device.type == "cpu" and dtype == torch.float32
         names = [("conv11", "conv12"), ("conv21", "conv22"), ("conv31", "conv32"), ("conv41", "conv42")]
         self._down = [self._blocks(network, *pair) for pair in names]
         self._bottom = self._blocks(network, "l_conv1", "l_conv2")
@@ -145,14 +122,19 @@ class LeanUNet:
 
     def _blocks(self, network: UNet, first: str, second: str) -> tuple[_Folded, _Folded]:
         (weight, bias), second_one = fold(getattr(network, first)), fold(getattr(network, second))
-        missing = max(_FEWEST_CHANNELS - weight.shape[1], 0) if first == "conv11" else 0
+        missing = max(_FEWEST_CHANNELS - weight.shape[1], 0) if first == "conv11" and not self._winograd else 0
         return self._put(F.pad(weight, (0,) * 7 + (missing,)), bias), self._put(*second_one)
 
-    def _rows(self, level: int, shape: _Shape, batch: int) -> int:
-        """Even number of rows of a slab: its inputs and both convolutions fit the memory of a slab."""
+    def _region(self, wanted: Mask, kept: Mask, level: int, batch: int) -> Region:
+        """Slabs of an even number of rows: what both convolutions of a slab take and give fits the memory of a slab."""
+        box, around = (
+            bounding_box(wanted) if wanted.any() else whole_box((1, 1, 1)),
+            even(bounding_box(kept), kept.shape),
+        )
+        maps = 3 if self._winograd else 4
         width = self.base_width * 2**level
-        row = batch * shape[1] * shape[2] * 4 * width * self.dtype.itemsize
-        return max(self.slab_bytes // row // 2 * 2, 4)
+        row = batch * voxels((slice(0, 1), box[1], box[2])) * maps * width * self.dtype.itemsize
+        return Region(wanted, slabs_of(wanted, max(self.slab_bytes // row // TILE * TILE, TILE)), around)
 
     def bytes_needed(self, shape: tuple[int, int, int], batch: int = 1) -> int:
         """Peak of the activations for a volume of this shape: what is kept, and twice the memory of a slab.
@@ -162,30 +144,26 @@ class LeanUNet:
         """
         kept = (1 + 1 / 4 + 1 / 16 + 1 / 4) * self.base_width * self.dtype.itemsize
         maps = 2 * (self.channels_in + self.channels_out) * 4
-        voxels = batch * prod(shape)
-        slab = min(self.slab_bytes, voxels * 4 * self.base_width * self.dtype.itemsize)
-        return int(voxels * (kept + maps)) + 2 * slab
+        count = batch * prod(shape)
+        slab = min(self.slab_bytes, count * 4 * self.base_width * self.dtype.itemsize)
+        return int(count * (kept + maps)) + 2 * slab
 
-    def plan(self, support: _Mask, needed: _Mask, batch: int = 1) -> _Plan:
+    def plan(self, support: Mask, needed: Mask, batch: int = 1) -> Plan:
         """What to compute for images that are not 0 in ``support`` and outputs wanted in ``needed``."""
         down, up, operations = [], [], 0
         for level in range(len(self._down)):
-            shape = (support.shape[0], support.shape[1], support.shape[2])
-            rows = self._rows(level, shape, batch)
-            active = _dilated(support, _REACH) if level < _SPARSE_LEVELS else np.ones(shape, dtype=bool)
-            down.append(_slabs(active, rows))
-            up.append(_slabs(needed, rows))
-            operations += self._pair_cost(self._down[level], down[-1]) + self._pair_cost(self._up[level], up[-1])
-            support, needed = _halved(active), _halved(_dilated(needed, _REACH))
-        bottom = [(slice(0, support.shape[0]), slice(0, support.shape[1]), slice(0, support.shape[2]))]
-        return _Plan(tuple(down), tuple(up), batch * (operations + self._pair_cost(self._bottom, bottom)))
-
-    @staticmethod
-    def _pair_cost(pair: tuple[_Folded, _Folded], boxes: list[Box]) -> int:
-        return sum(_voxels(box) for box in boxes) * (pair[0].operations + pair[1].operations)
+            wider = dilated(needed, REACH)
+            active = dilated(support, REACH) if level < _SPARSE_LEVELS else np.ones_like(support)
+            down.append(self._region(active, active | wider, level, batch))
+            up.append(self._region(needed, needed, level, batch))
+            operations += _cost(self._down[level], down[-1]) + _cost(self._up[level], up[-1])
+            support, needed = halved(active), halved(wider)
+        whole = np.ones_like(support)
+        bottom = self._region(whole, whole, len(self._down), batch)
+        return Plan(tuple(down), bottom, tuple(up), batch * (operations + _cost(self._bottom, bottom)))
 
     def __call__(
-        self, images: Tensor, needed: _Mask | None = None, tick: Callable[[float], None] = lambda fraction: None
+        self, images: Tensor, needed: Mask | None = None, tick: Callable[[float], None] = lambda fraction: None
     ) -> Tensor:
         """Run the network.
 
@@ -205,93 +183,149 @@ class LeanUNet:
         """
         support = np.asarray((images != 0).any(dim=0).any(dim=0).cpu())
         plan = self.plan(support, np.ones(support.shape, dtype=bool) if needed is None else needed, len(images))
-        with torch.inference_mode():
-            return self._forward(images.to(self.device, self.dtype), plan, _Counter(plan.operations, tick))
+        try:
+            with torch.inference_mode():
+                return self._forward(images.to(self.device, self.dtype), plan, _Counter(plan.operations, tick))
+        finally:
+            self._workspace = Workspace()
 
-    def _forward(self, images: Tensor, plan: _Plan, count: _Counter) -> Tensor:
-        skipped: list[Tensor] = []
+    def _forward(self, images: Tensor, plan: Plan, count: _Counter) -> Tensor:
+        skipped: list[Part] = []
         backgrounds = self._backgrounds()
-        for level, pair in enumerate(self._down):
-            skipped.append(self._descend(images, pair, plan.down[level], next(backgrounds, None), count))
-            images = F.max_pool3d(skipped[-1], 2)
-        shape = tuple(images.shape[2:])
-        box = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-        images = self._pair(_window(images, box, images.shape[1]), box, self._bottom, shape, count)
+        part = Part(images.contiguous(memory_format=torch.channels_last_3d), (0, 0, 0))
+        for pair, region in zip(self._down, plan.down, strict=True):
+            kept, part = self._descend(part, pair, region, next(backgrounds, None), count)
+            skipped.append(kept)
+        part = self._descend(part, self._bottom, plan.bottom, None, count, pooled=False)[0]
         for level in reversed(range(len(self._up))):
-            images = self._ascend(images, skipped.pop(), level, plan.up[level], count)
-        return images
+            part = self._ascend(part, skipped.pop(), level, plan.up[level], count)
+        return part.values
 
     def _backgrounds(self) -> Iterator[Tensor]:
         """What each of the first levels gives for a cube of zeros."""
-        images = torch.zeros((1, self.channels_in, _CUBE, _CUBE, _CUBE), device=self.device, dtype=self.dtype)
+        part = Part(self._empty((1, self.channels_in, _CUBE, _CUBE, _CUBE)).zero_(), (0, 0, 0))
         silent = _Counter(1, lambda fraction: None)
         for pair in self._down[:_SPARSE_LEVELS]:
-            box = (slice(0, images.shape[2]),) * 3
-            images = self._descend(images, pair, [box], None, silent)
-            yield images
-            images = F.max_pool3d(images, 2)
+            shape = tuple(part.values.shape[2:])
+            region = Region(np.ones(shape, dtype=bool), [whole_box(shape)], whole_box(shape))
+            kept, part = self._descend(part, pair, region, None, silent)
+            yield kept.values
 
     def _descend(
-        self, images: Tensor, pair: tuple[_Folded, _Folded], boxes: list[Box], background: Tensor | None,
-        count: _Counter,
-    ) -> Tensor:  # fmt: skip
-        shape = tuple(images.shape[2:])
-        out = self._empty((len(images), len(pair[1].bias), *shape))
+        self, part: Part, pair: tuple[_Folded, _Folded], region: Region, background: Tensor | None,
+        count: _Counter, pooled: bool = True,
+    ) -> tuple[Part, Part]:  # fmt: skip
+        """Maps of one level in the box to be kept, and in halves, everywhere, for the next level."""
+        batch, width = len(part.values), len(pair[1].bias)
+        kept = Part(self._empty((batch, width, *(one.stop - one.start for one in region.kept))), start_of(region.kept))
+        halves = self._empty((batch, width, *(n // 2 for n in region.shape))) if pooled else kept.values
         if background is not None:
-            _fill_from_cube(out, background)
-        for box in boxes:
-            i, j, k = box
-            out[..., i, j, k] = self._pair(_window(images, box, pair[0].weight.shape[1]), box, pair, shape, count)
+            _fill_from_cube(kept, region.shape, background)
+            _fill_from_cube(Part(halves, (0, 0, 0)), halves.shape[2:], F.max_pool3d(background, 2))
+        for box in region.slabs:
+            self._pair([part], box, pair, region.wanted, kept, count)
+            if pooled:
+                i, j, k = (slice(one.start // 2, one.stop // 2) for one in box)
+                halves[..., i, j, k] = F.max_pool3d(_view(kept, box), 2)
+        return kept, Part(halves, (0, 0, 0))
+
+    def _ascend(self, coarse: Part, skipped: Part, level: int, region: Region, count: _Counter) -> Part:
+        batch, width = skipped.values.shape[:2]
+        last, shape = level == 0, region.shape
+        kept = [one.stop - one.start for one in region.kept]
+        out = Part(torch.zeros((batch, self.channels_out, *shape), device=self.device), (0, 0, 0)) if last else Part(
+            self._empty((batch, width, *kept)).zero_(), start_of(region.kept))  # fmt: skip
+        for box in region.slabs:
+            parts = [self._risen(coarse, self._rise[level], box, shape), skipped]
+            if last:
+                fine = Part(
+                    self._maps("fine", (batch, width, *(one.stop - one.start for one in box))).zero_(), start_of(box)
+                )
+                self._pair(parts, box, self._up[level], region.wanted, fine, count)
+                projected = F.linear(fine.values.permute(0, 2, 3, 4, 1), self._out.weight.flatten(1), self._out.bias)
+                _view(out, box)[:] = projected.permute(0, 4, 1, 2, 3)
+            else:
+                self._pair(parts, box, self._up[level], region.wanted, out, count)
         return out
 
-    def _ascend(self, coarse: Tensor, skipped: Tensor, level: int, boxes: list[Box], count: _Counter) -> Tensor:
-        batch, width, *shape = skipped.shape
-        last = level == 0
-        if last:
-            out = torch.zeros((batch, self.channels_out, *shape), device=self.device)
-        else:
-            out = self._empty((batch, width, *shape)).zero_()
-        rise = self._rise[level]
-        for box in boxes:
-            both = self._joined(coarse, skipped, rise, box)
-            fine = self._pair(both, box, self._up[level], tuple(shape), count)
-            i, j, k = box
-            out[..., i, j, k] = F.conv3d(fine, self._out.weight, self._out.bias).float() if last else fine
-        return out
-
-    def _joined(self, coarse: Tensor, skipped: Tensor, rise: _Folded, box: Box) -> Tensor:
-        """Doubled coarse images and the skipped ones, in the box and its surroundings, 0 outside the volume."""
-        batch, width, *shape = skipped.shape
-        inside, place, outer = _surroundings(box, tuple(shape))
-        both = self._empty((batch, 2 * width, *outer))
-        if outer != tuple(one.stop - one.start for one in inside):
-            both.zero_()
-        halved = tuple(slice(one.start // 2, one.stop // 2) for one in inside)
-        i, j, k = place
-        both[:, :width, i, j, k] = F.conv_transpose3d(
-            coarse[..., halved[0], halved[1], halved[2]], rise.weight, rise.bias, stride=2
-        )
-        both[:, width:, i, j, k] = skipped[..., inside[0], inside[1], inside[2]]
-        return both
+    @staticmethod
+    def _risen(coarse: Part, rise: _Folded, box: Box, shape: Shape) -> Part:
+        """Doubled coarse images in the box and its surroundings."""
+        inside = surroundings(box, shape)[0]
+        i, j, k = (slice(one.start // 2, one.stop // 2) for one in inside)
+        values = F.conv_transpose3d(_view(coarse, (i, j, k)), rise.weight, rise.bias, stride=2)
+        return Part(values.contiguous(memory_format=torch.channels_last_3d), start_of(inside))
 
     def _pair(
-        self, images: Tensor, box: Box, pair: tuple[_Folded, _Folded], shape: tuple[int, ...], count: _Counter
-    ) -> Tensor:
-        """Two convolutions of a window that reaches two voxels beyond the box, each of which takes one of them."""
-        middle = F.conv3d(images, pair[0].weight, pair[0].bias).relu_()
-        count(len(images) * _voxels(box) * pair[0].operations)
+        self, parts: list[Part], box: Box, pair: tuple[_Folded, _Folded], wanted: Mask, target: Part, count: _Counter
+    ) -> None:
+        """Two convolutions with their rectifiers, where wanted in a box."""
+        done = len(target.values) * voxels(box)
+        tiles = in_tiles(wanted[box])
+        if self._winograd and tiles.sum() >= _FEWEST_TILES:
+            middle = self._tiled_middle(parts, box, pair[0], wanted.shape, tiles)
+            count(done * pair[0].operations)
+            corners = tile_corners(tiles, start_of(box))
+            convolve([middle], pair[1].weight, pair[1].bias, corners, target, self._workspace)
+        else:
+            middle = self._middle(parts, box, pair[0], wanted.shape)
+            count(done * pair[0].operations)
+            _view(target, box)[:] = F.conv3d(middle.values, pair[1].weight, pair[1].bias).relu_()
+        count(done * pair[1].operations)
+
+    def _tiled_middle(self, parts: list[Part], box: Box, first: _Folded, shape: tuple[int, ...], seen: Mask) -> Part:
+        """The first convolution, in tiles that begin one voxel before the box's and hold what the second's see."""
+        for axis in range(3):
+            ends = [(0, int(axis == other)) for other in range(3)]
+            seen = np.pad(seen, ends) | np.pad(seen, [end[::-1] for end in ends])
+        start = [one.start - 1 for one in box]
+        inside = [(max(at, 0), min(at + TILE * n, end)) for at, n, end in zip(start, seen.shape, shape, strict=True)]
+        i, j, k = (at for at, _ in inside)
+        size = (stop - at for at, stop in inside)
+        middle = Part(self._maps("middle", (len(parts[0].values), len(first.bias), *size)), (i, j, k))
+        corners = tile_corners(seen, start)
+        convolve(parts, first.weight, first.bias, corners[(corners < shape).all(axis=1)], middle, self._workspace)
+        return middle
+
+    def _middle(self, parts: list[Part], box: Box, first: _Folded, shape: tuple[int, ...]) -> Part:
+        """The first convolution, in the box and one voxel around it."""
+        values = F.conv3d(self._window(parts, box, shape, first.weight.shape[1]), first.weight, first.bias).relu_()
         for axis, (one, n) in enumerate(zip(box, shape, strict=True), start=2):
             # The second convolution sees zeros beyond the border, not what the first would give there.
             if one.start == 0:
-                middle.narrow(axis, 0, 1).zero_()
+                values.narrow(axis, 0, 1).zero_()
             if one.stop == n:
-                middle.narrow(axis, middle.shape[axis] - 1, 1).zero_()
-        result = F.conv3d(middle, pair[1].weight, pair[1].bias).relu_()
-        count(len(images) * _voxels(box) * pair[1].operations)
-        return result
+                values.narrow(axis, values.shape[axis] - 1, 1).zero_()
+        return Part(values, (box[0].start - 1, box[1].start - 1, box[2].start - 1))
+
+    def _window(self, parts: list[Part], box: Box, shape: tuple[int, ...], channels: int) -> Tensor:
+        """A box and its surroundings, 0 outside the volume and in channels beyond the parts' own."""
+        inside, place, outer = surroundings(box, shape)
+        window, first = self._empty((len(parts[0].values), channels, *outer)).zero_(), 0
+        for part in parts:
+            width = part.values.shape[1]
+            window[(slice(None), slice(first, first + width), *place)] = _view(part, inside)
+            first += width
+        return window
+
+    def _maps(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Maps for one slab."""
+        return self._workspace.maps(name, shape) if self._winograd else self._empty(shape)
 
     def _empty(self, shape: tuple[int, ...]) -> Tensor:
+        if self._winograd:
+            return fresh(shape)
         return torch.empty(shape, device=self.device, dtype=self.dtype, memory_format=torch.channels_last_3d)
+
+
+def _cost(pair: tuple[_Folded, _Folded], region: Region) -> int:
+    return sum(voxels(box) for box in region.slabs) * (pair[0].operations + pair[1].operations)
+
+
+def _view(part: Part, box: Box) -> Tensor:
+    """The part's values in a box of the volume."""
+    i, j, k = (slice(one.start - at, one.stop - at) for one, at in zip(box, part.origin, strict=True))
+    return part.values[..., i, j, k]
 
 
 class _Counter:
@@ -305,40 +339,14 @@ class _Counter:
         self._tick(self._done / self._total)
 
 
-def _surroundings(box: Box, shape: tuple[int, ...]) -> tuple[Box, Box, _Shape]:
-    """Part of the volume within reach of a box, its place in the window, and the window's shape."""
-    inside, place, outer = [], [], []
-    for one, n in zip(box, shape, strict=True):
-        start, stop = max(one.start - _REACH, 0), min(one.stop + _REACH, n)
-        offset = start - (one.start - _REACH)
-        inside.append(slice(start, stop))
-        place.append(slice(offset, offset + stop - start))
-        outer.append(one.stop - one.start + 2 * _REACH)
-    return tuple(inside), tuple(place), tuple(outer)  # type: ignore[return-value]
-
-
-def _window(images: Tensor, box: Box, channels: int) -> Tensor:
-    """A box and its surroundings, 0 outside the volume and in channels beyond the images' own."""
-    inside, place, outer = _surroundings(box, tuple(images.shape[2:]))
-    before_and_after = [(p.start, n - p.stop) for p, n in zip(place, outer, strict=True)]
-    pads = [one for pair in reversed(before_and_after) for one in pair]
-    pads += [0, channels - images.shape[1]]
-    part = images[(..., *inside)]
-    part = F.pad(part, pads) if any(pads) else part
-    return part.contiguous(memory_format=torch.channels_last_3d)
-
-
-def _fill_from_cube(out: Tensor, cube: Tensor) -> None:
-    """Give each voxel the cube's value at the same distance from the border, up to the cube's middle."""
+def _fill_from_cube(out: Part, shape: tuple[int, ...], cube: Tensor) -> None:
+    """Give each voxel the cube's value at the same distance from the volume's border, up to the cube's middle."""
     middle = cube.shape[2] // 2
     sources = []
-    for n in out.shape[3:]:
-        there = torch.arange(n, device=out.device)
+    for n, start, size in zip(shape, out.origin, out.values.shape[2:], strict=True):
+        there = torch.arange(start, start + size, device=cube.device)
         from_end = (there - n).clamp(min=-middle) + 2 * middle
         sources.append(torch.where(there < n / 2, there.clamp(max=middle - 1), from_end))
-    planes = cube[:, :, :, sources[0]][..., sources[1]].contiguous(memory_format=torch.channels_last_3d)
-    n = out.shape[2]
-    first, last = min(middle, (n + 1) // 2), min(middle, n // 2)
-    out[:, :, :first] = planes[:, :, :first]
-    out[:, :, first : n - last] = planes[:, :, middle - 1 : middle]
-    out[:, :, n - last :] = planes[:, :, 2 * middle - last :]
+    planes = cube[:, :, :, sources[1]][..., sources[2]].contiguous(memory_format=torch.channels_last_3d)
+    for row, source in enumerate(sources[0].tolist()):
+        out.values[:, :, row] = planes[:, :, source]
