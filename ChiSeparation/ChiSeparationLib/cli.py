@@ -18,7 +18,7 @@ import typer
 from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.errors import CancelledError, ChiSepError, InputError
 
-from . import tables, weights_cli
+from . import tables, train_cli, weights_cli
 from .arguments import (
     AsJson,
     EchoTimes,
@@ -37,12 +37,14 @@ from .arguments import (
     PhasePaths,
     PhaseUnit,
     Preset,
+    R2PrimeFrom,
     Seed,
     SpinEchoPaths,
     SpinEchoTimes,
     gathered,
     load_options,
     method_names,
+    named_source,
     read_options,
 )
 from .console import Console
@@ -57,6 +59,7 @@ app = typer.Typer(
 )
 
 app.add_typer(weights_cli.app, name="weights")
+app.add_typer(train_cli.app, name="train")
 
 _CANCELLED = 130
 
@@ -88,6 +91,7 @@ def run(
     mask: MaskFile = None,
     given: GivenMaps = None,
     method: Methods = "closed-form",
+    r2prime_source: R2PrimeFrom = "maps",
     echo_times: EchoTimes = None,
     se_echo_times: SpinEchoTimes = None,
     field_strength: Field = None,
@@ -114,7 +118,7 @@ def run(
 
         study = run_all(
             inputs, output, methods=method_names(method), progress=console.progress, overwrite=overwrite,
-            options=steps, method_options=by_method,
+            options=steps, method_options=by_method, r2prime_source=named_source(r2prime_source),
             on_loaded=lambda acquisition: lesions and read_lesions(lesions, acquisition.grid),
             on_maps=None if maps_only else show,
         )  # fmt: skip
@@ -154,6 +158,7 @@ def reconstruct(
     maps: Annotated[Path, typer.Argument(help="Folder of maps, such as 'chisep preprocess' writes.")],
     output: Output,
     method: Methods = "closed-form",
+    r2prime_source: R2PrimeFrom = "maps",
     orientation: Annotated[
         list[Path] | None,
         typer.Option(help="Folder of maps of the head turned in the scanner, for COSMOS methods; may be repeated."),
@@ -168,20 +173,26 @@ def reconstruct(
     _, by_method = read_options(options)
     with Console(progress_json) as console:
         study = study_from_maps(maps, output, orientation or (), console.progress)
-        console.result(
-            run_reconstruct(
-                study, method_names(method), options=by_method, progress=console.progress, overwrite=overwrite
-            )
-        )
+        done = run_reconstruct(
+            study, method_names(method), options=by_method, r2prime_source=named_source(r2prime_source),
+            progress=console.progress, overwrite=overwrite,
+        )  # fmt: skip
+        console.result(done)
 
 
 @app.command()
-def methods(as_json: AsJson = False) -> None:
+def methods(
+    device: Annotated[
+        bool, typer.Option("--device", help="Also test the devices that networks can run on, and tell their times.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """List every method: what it needs, gives, its options and paper."""
     from ChiSepReconstructLib.methods import describe
+    from ChiSepReconstructLib.networks.devices import describe as describe_devices
 
-    described = describe()
-    Console.show({"methods": described}, lambda: tables.methods(described), as_json=as_json)
+    content: dict[str, Any] = {"methods": describe(), **({"devices": describe_devices()} if device else {})}
+    Console.show(content, lambda: tables.methods(content["methods"], content.get("devices", ())), as_json=as_json)
 
 
 @app.command()

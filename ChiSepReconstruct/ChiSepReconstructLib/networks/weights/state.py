@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ChiSepPreprocessLib.errors import InputError
 
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..unet import UNet
+
+#: How weights are kept in a file.
+Compression = Literal["float32", "float16", "int8"]
+
+#: After the name of an 8-bit tensor: the factors of its output channels.
+_SCALE = ".scale"
+
+#: Largest 8-bit weight.
+_LARGEST_INT8 = 127
+
+#: Key of the texts in a file's header.
+_NOTES = "notes"
 
 _HINT = "Check that it is the right file, and that it is whole."
 
@@ -46,7 +59,7 @@ class Architecture:
 
 
 def from_safetensors(content: bytes, name: str) -> dict[str, Tensor]:
-    """Read tensors by name; no code runs.
+    """Read tensors by name, compressed ones as float32; no code runs.
 
     Raises
     ------
@@ -57,18 +70,85 @@ def from_safetensors(content: bytes, name: str) -> dict[str, Tensor]:
     from safetensors.torch import load
 
     try:
-        return load(content)
+        return _expanded(load(content))
     except (SafetensorError, KeyError, ValueError, RuntimeError, UnicodeDecodeError) as error:
         raise InputError(
             f"weights file {name}", "no readable safetensors", "a whole safetensors file", _HINT
         ) from error
 
 
-def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
-    """Write tensors by name, each with its own memory."""
+def safetensors_notes(content: bytes, name: str) -> dict[str, str]:
+    """Texts in the header of a safetensors file.
+
+    Raises
+    ------
+    InputError
+        If the content is no safetensors file, or one without.
+    """
+    try:
+        length = int.from_bytes(content[:8], "little")
+        notes = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_NOTES])
+        return {str(key): str(value) for key, value in notes.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"weights file {name}", "no safetensors with notes", "a whole file of 'chisep train'", _HINT
+        ) from error
+
+
+def to_safetensors(
+    state: Mapping[str, Tensor], compression: Compression = "float32", notes: Mapping[str, str] | None = None
+) -> bytes:
+    """Write tensors by name, each with its own memory.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Weights by their published names.
+    compression : {"float32", "float16", "int8"}
+        Of the convolutions' weights, by far the most; int8 has one factor for each output channel.
+    notes : mapping of str to str, optional
+        For the header.
+    """
     from safetensors.torch import save
 
-    return save({name: value.detach().clone().contiguous() for name, value in state.items()})
+    tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
+    # As one text: the library writes several in random order.
+    return save(_compressed(tensors, compression), {_NOTES: json.dumps(dict(notes))} if notes else None)
+
+
+def _compressed(state: Mapping[str, Tensor], compression: Compression) -> dict[str, Tensor]:
+    import torch
+
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if value.ndim != 5 or compression == "float32":
+            found[name] = value
+        elif compression == "float16":
+            found[name] = value.to(torch.float16)
+        else:
+            found[name], found[name + _SCALE] = _as_int8(value, output_axis=1 if ".deconv." in name else 0)
+    return found
+
+
+def _as_int8(weights: Tensor, output_axis: int) -> tuple[Tensor, Tensor]:
+    """Weights as whole numbers, and what each output channel's are to be multiplied with."""
+    import torch
+
+    others = [axis for axis in range(weights.ndim) if axis != output_axis]
+    scale = weights.abs().amax(dim=others, keepdim=True).clamp_min(1e-30) / _LARGEST_INT8
+    return (weights / scale).round().to(torch.int8), scale
+
+
+def _expanded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    import torch
+
+    found: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if value.dtype == torch.int8 and name + _SCALE in tensors:
+            found[name] = value.float() * tensors[name + _SCALE]
+        elif not (name.endswith(_SCALE) and name.removesuffix(_SCALE) in tensors):
+            found[name] = value.float() if value.dtype == torch.float16 else value
+    return found
 
 
 def architecture_of(state: Mapping[str, Any], where: str) -> Architecture:

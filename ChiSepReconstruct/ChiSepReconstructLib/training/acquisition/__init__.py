@@ -1,0 +1,1 @@
+"""Simulated acquisition for training: from sources on a fine grid to the maps that preprocessing would give."""
