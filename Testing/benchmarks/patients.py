@@ -53,13 +53,17 @@ def main() -> None:
 
 def patients() -> dict[str, PhantomOptions]:
     """Options by a title that says what they are."""
-    return {
-        f"{size}, {tilt}, SNR {snr:.0f}, {relaxivity}": PhantomOptions(
-            seed=_FIRST_SEED + number, voxel_size_mm=_SIZES[size], fine_mm=_FINE_MM, snr=snr, flair=False,
-            tilt_deg=_TILTS[tilt], relaxivity=relaxivity,
-        )
-        for number, (size, tilt, snr, relaxivity) in enumerate(_PATIENTS)
-    }  # fmt: skip
+    return dict(one_of_them(number, _FIRST_SEED + number) for number in range(len(_PATIENTS)))
+
+
+def one_of_them(number: int, seed: int) -> tuple[str, PhantomOptions]:
+    """Title and options of one combination, by its number, and of any anatomy."""
+    size, tilt, snr, relaxivity = _PATIENTS[number % len(_PATIENTS)]
+    options = PhantomOptions(
+        seed=seed, voxel_size_mm=_SIZES[size], fine_mm=_FINE_MM, snr=snr, flair=False, tilt_deg=_TILTS[tilt],
+        relaxivity=relaxivity,
+    )  # fmt: skip
+    return f"{size}, {tilt}, SNR {snr:.0f}, {relaxivity}", options
 
 
 def rows_of(name: str, options: PhantomOptions, chosen: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import installed_weights
-from ChiSepPreprocessLib.artifacts import MapSet
+from ChiSepPreprocessLib.artifacts import Map, MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepReconstructLib.methods import METHODS
 from ChiSepReconstructLib.pipeline import reconstruct
+from ChiSepReconstructLib.refinement import RefinementOptions, refine
 
 _NETWORK_METHODS = [name for name, one in METHODS.items() if one.networks]
 
@@ -17,10 +18,10 @@ _NETWORK_METHODS = [name for name, one in METHODS.items() if one.networks]
 pytestmark = pytest.mark.usefixtures("data_folder")
 
 
-def brain_maps() -> MapSet:
-    """Noise in an ellipsoid, of the size that brains have."""
+def brain_maps(reach: float = 1.1) -> MapSet:
+    """Noise in an ellipsoid, of the size that brains have; with a reach below 1 it touches all faces."""
     shape, rng = (22, 25, 20), np.random.default_rng(3)
-    axes = np.meshgrid(*(np.linspace(-1.1, 1.1, n) for n in shape), indexing="ij", sparse=True)
+    axes = np.meshgrid(*(np.linspace(-reach, reach, n) for n in shape), indexing="ij", sparse=True)
     rate = rng.uniform(2.0, 9.0, shape)
     return installed_weights.map_set(
         installed_weights.axial_grid(shape), local_field=rng.normal(0.0, 0.01, shape), r2prime=rate,
@@ -56,3 +57,25 @@ def test_without_weights_it_is_said_how_to_get_them(name: str) -> None:
 
 def test_other_methods_need_no_weights() -> None:
     METHODS["tkd"].check_weights(METHODS["tkd"].options())
+
+
+@pytest.mark.parametrize("name", ["chi-sepnet-r2prime", "chi-sepnet-r2star"])
+def test_refined_maps_are_those_of_the_networks_after_refinement(name: str) -> None:
+    installed_weights.install(relaxivity_hz_per_ppm=100.0)
+    maps = brain_maps(0.99)
+    noise = np.random.default_rng(6).uniform(0.5, 1.5, maps.grid.shape).astype(np.float32)
+    maps = maps.including(Map(name="magnitude", data=noise, grid=maps.grid))
+    plain = reconstruct(maps, method=name)
+    refined = reconstruct(maps, method=name, options={"refine": True, "refinement": {"steps": 2}})
+    rates = maps if name == "chi-sepnet-r2prime" else reconstruct(maps, method="r2primenet")
+    constants = plain["chi_para"].options["relaxivity"]
+    options = RefinementOptions(steps=2, **{key: constants[key] for key in ("para_hz_per_ppm", "dia_hz_per_ppm")})
+    expected = refine(rates, maps.array("brain_mask"), plain.array("chi_para"), plain.array("chi_dia"), options)
+    for sign in ("chi_para", "chi_dia"):
+        assert np.abs(refined.array(sign) - plain.array(sign)).max() > 1e-3
+        np.testing.assert_allclose(refined.array(sign), getattr(expected, sign), atol=2e-5)
+    np.testing.assert_allclose(refined.array("chi_total"), refined.array("chi_para") - refined.array("chi_dia"))
+    record = refined["chi_para"].options["refined"]
+    assert record["weighted_by"] == "magnitude"
+    assert record["field_misfit"][1] < record["field_misfit"][0]
+    assert record["relaxivity"]["para_hz_per_ppm"] == constants["para_hz_per_ppm"]

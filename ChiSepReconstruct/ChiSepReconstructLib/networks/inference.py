@@ -1,4 +1,4 @@
-"""The two published pipelines, χ-sepnet-R2′ and χ-sepnet-R2*, and QSMnet_ME alone.
+"""The two published pipelines, χ-sepnet-R2′ and χ-sepnet-R2*, and QSMnet_ME and R2PRIMEnet alone.
 
 In normalised space, where 0 is what lies outside the brain: local field → QSMnet_ME → QSM; R2* → R2PRIMEnet → R2′
 where R2′ was not measured; (QSM, local field, R2′) → χ-sepnet → (χ_para, χ_dia).
@@ -9,23 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ChiSepPreprocessLib.artifacts import MapSet
+from ChiSepPreprocessLib.artifacts import MapSet, ScanParameters
 from ChiSepPreprocessLib.box import bounding_box
 from ChiSepPreprocessLib.progress import Reporter
 
+from ..physics.relaxivity import Relaxivity
 from ..solution import Solution, referenced_qsm
+from .devices import TIME_STEP, has_bfloat16_units, in_words, operations, self_test
 from .domain import domain_warnings, relaxivity_for
 from .engine import Engine
 from .frames import TrainedFrame, trained_frame
 from .options import NetworkOptions
 from .resolution import across_resolutions
 from .weights.store import find
-from .weights.weight_set import OUTPUTS, Role
+from .weights.weight_set import OUTPUTS, Role, WeightSet
 
 if TYPE_CHECKING:
     from .unet import UNet
@@ -33,10 +36,14 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 Volume = NDArray[np.float32]
 
-#: Methods without networks that give the same maps from the same inputs, at any field strength.
-INSTEAD_OF_QSMNET = ("tv", "medi", "rts", "ilsqr", "tkd")
-INSTEAD_OF_R2PRIME = ("chi-sep-medi", "chi-sep-ilsqr", "apart", "closed-form")
-INSTEAD_OF_R2STAR = ("r2star-qsm", "arcs", "emmerich")
+_WITHOUT_SPIN_ECHO = ("r2star-qsm", "arcs", "emmerich")
+#: By method, those without networks that serve the same end with the same inputs, at any field strength.
+INSTEAD: Mapping[str, tuple[str, ...]] = {
+    "qsmnet": ("tv", "medi", "rts", "ilsqr", "tkd"),
+    "chi-sepnet-r2prime": ("chi-sep-medi", "chi-sep-ilsqr", "apart", "closed-form"),
+    "chi-sepnet-r2star": _WITHOUT_SPIN_ECHO,
+    "r2primenet": _WITHOUT_SPIN_ECHO,
+}
 
 _RATES = ("r2prime", "r2star")
 
@@ -44,6 +51,9 @@ _RATES = ("r2prime", "r2star")
 #: poolings begin at the brain's box, wherever it lies in the field of view. Random networks of width 8 changed on a
 #: brain of 48×44×40 voxels, against 64 zeros, by 9 to 13 % with none, 1.4 to 2 % with 16, 0.5 to 0.8 % with 32.
 _FIELD_OF_VIEW_MARGIN = 32
+
+#: Runs of QSMnet_ME where its voxels are not the data's: three shifts along each axis.
+_SHIFTS = 27
 
 #: In place of a field of exactly 0 inside the brain, which would pass for outside.
 _NEARLY_ZERO_PPM = np.float32(1e-12)
@@ -56,7 +66,8 @@ def run_qsmnet(maps: MapSet, mask: Mask, options: NetworkOptions, report: Report
     ----------
     Kim et al. 2025 (χ-sepnet), section 2.2.2; Yoon et al., NeuroImage 179:199 (2018).
     """
-    chain = NetworkChain(maps, mask, options, ("qsmnet",), ("local_field",), INSTEAD_OF_QSMNET)
+    chain = NetworkChain("qsmnet", maps, mask, options, ("qsmnet",), ("local_field",))
+    chain.tell_time(report, ("qsmnet",))
     chi = chain.restored("chi_total", chain.qsm(report.span(0.05, 0.95)))
     report("back to the scan's grid", 0.95)
     chi_ppm = chain.frame.back({"chi_total": chi})["chi_total"]
@@ -65,14 +76,14 @@ def run_qsmnet(maps: MapSet, mask: Mask, options: NetworkOptions, report: Report
 
 
 def run_chisepnet_r2prime(maps: MapSet, mask: Mask, options: NetworkOptions, report: Reporter) -> Solution:
-    """χ-sepnet-R2′: ``chi_para`` and ``chi_dia`` from the local field and a measured R2′.
+    """χ-sepnet-R2′: ``chi_para`` and ``chi_dia`` from the local field and R2′, as measured best.
 
     References
     ----------
     Kim et al. 2025 (χ-sepnet), section 2.2 and figure 1a.
     """
-    chain = NetworkChain(maps, mask, options, ("chisepnet",), ("local_field", "r2prime"), INSTEAD_OF_R2PRIME)
-    return _separated(chain, report, "given")
+    chain = NetworkChain("chi-sepnet-r2prime", maps, mask, options, ("chisepnet",), ("local_field", "r2prime"))
+    return _separated(chain, report)
 
 
 def run_chisepnet_r2star(maps: MapSet, mask: Mask, options: NetworkOptions, report: Reporter) -> Solution:
@@ -83,28 +94,49 @@ def run_chisepnet_r2star(maps: MapSet, mask: Mask, options: NetworkOptions, repo
     Kim et al. 2025 (χ-sepnet), sections 2.2 and 2.2.3 and figure 1b.
     """
     roles: tuple[Role, ...] = ("chisepnet", "r2primenet")
-    chain = NetworkChain(maps, mask, options, roles, ("local_field", "r2star"), INSTEAD_OF_R2STAR)
-    return _separated(chain, report, "R2PRIMEnet from R2*; its negative values are set to 0, as in the paper")
+    chain = NetworkChain("chi-sepnet-r2star", maps, mask, options, roles, ("local_field", "r2star"))
+    return _separated(chain, report)
 
 
-def _separated(chain: NetworkChain, report: Reporter, r2prime: str) -> Solution:
+def run_r2primenet(maps: MapSet, mask: Mask, options: NetworkOptions, report: Reporter) -> Solution:
+    """R2PRIMEnet: ``r2prime`` from R2*, in 1/s at the field strength of the scan, for methods without networks.
+
+    References
+    ----------
+    Kim et al. 2025 (χ-sepnet), section 2.2.3; its negative values are set to 0, as there.
+    """
+    chain = NetworkChain("r2primenet", maps, mask, options, ("r2primenet",), ("r2star",))
+    chain.tell_time(report, ("r2primenet",))
+    image = chain.synthesised_r2prime(report.span(0.05, 0.95))
+    report("back to the scan's grid", 0.95)
+    found = chain.frame.back({"r2prime": chain.rate_per_s(image)})
+    report("back to the scan's grid", 1.0)
+    return Solution(found, {**chain.record(), "relaxivity": asdict(chain.relaxivity)}, chain.warnings)
+
+
+def _separated(chain: NetworkChain, report: Reporter) -> Solution:
     """χ-sepnet on the inputs that it was trained with, and back to the grid of the scan."""
-    inputs = chain.weights.file("chisepnet").inputs
+    inputs, is_given = chain.weights.file("chisepnet").inputs, "r2prime" in chain.frame.maps
+    made: tuple[Role, ...] = () if is_given else ("r2primenet",)
+    chain.tell_time(report, (*(("qsmnet",) if "chi_total" in inputs else ()), *made, "chisepnet"))
     steps = iter(_spans(report.span(0.05, 0.95), chain.costs(inputs)))
     images: dict[str, Volume] = {}
     if "local_field" in inputs:
         images["local_field"] = chain.given("local_field")
     if "chi_total" in inputs:
         images["chi_total"] = chain.qsm(next(steps))
-    is_given = "r2prime" in chain.frame.maps
     images["r2prime"] = chain.given("r2prime") if is_given else chain.synthesised_r2prime(next(steps))
     outputs = chain.through("chisepnet", images, next(steps))
     report("back to the scan's grid", 0.95)
-    found = chain.frame.back({name: np.maximum(chain.restored(name, one), 0) for name, one in outputs.items()})
+    made_maps = {} if is_given else {"r2prime": chain.rate_per_s(images["r2prime"])}
+    found = chain.frame.back(
+        {**{name: np.maximum(chain.restored(name, one), 0) for name, one in outputs.items()}, **made_maps}
+    )
     found["chi_total"] = found["chi_para"] - found["chi_dia"]
     report("back to the scan's grid", 1.0)
-    record = {**chain.record(), "relaxivity": asdict(chain.relaxivity), "chisepnet_inputs": list(inputs),
-              "r2prime_source": r2prime, "chi_total_source": "chi_para − chi_dia",
+    source = {} if is_given else {"r2prime_source": {"method": "r2primenet"}}  # in its own record otherwise
+    record = {**chain.record(), **source, "relaxivity": asdict(chain.relaxivity), "chisepnet_inputs": list(inputs),
+              "chi_total_source": "chi_para − chi_dia",
               "reference": {"region": "that of the training's labels, implicitly"}}  # fmt: skip
     return Solution(found, record, chain.warnings)
 
@@ -115,11 +147,34 @@ def _spans(report: Reporter, costs: Sequence[float]) -> list[Reporter]:
     return [report.span(float(first), float(last)) for first, last in pairwise(ends)]
 
 
+def weights_for(options: NetworkOptions, roles: Sequence[Role]) -> WeightSet:
+    """The set of weights that the options name, or the preferred one, with networks of all these roles.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    found = find(options.weights, roles)
+    for role in roles:
+        found.file(role)
+    return found
+
+
+def relaxivity_of(
+    weights: WeightSet, scan: ScanParameters, options: NetworkOptions, method: str
+) -> tuple[Relaxivity, tuple[str, ...]]:
+    """Constant and warnings of :func:`relaxivity_for`, with the methods to take instead if it refuses."""
+    return relaxivity_for(weights, scan, other_field_strength=options.other_field_strength, instead=INSTEAD[method])
+
+
 class NetworkChain:
     """The networks of one set on one brain, in normalised space along the axes of the training.
 
     Parameters
     ----------
+    method : str
+        Key of :data:`INSTEAD`.
     maps : MapSet
         On the scan's grid.
     mask : ndarray of bool, shape (I, J, K)
@@ -130,8 +185,6 @@ class NetworkChain:
         Networks that the set must have in any case.
     names : tuple of str
         Real maps to bring along.
-    instead : tuple of str
-        Methods for other field strengths.
 
     Raises
     ------
@@ -140,15 +193,11 @@ class NetworkChain:
     """
 
     def __init__(
-        self, maps: MapSet, mask: Mask, options: NetworkOptions, roles: tuple[Role, ...], names: tuple[str, ...],
-        instead: tuple[str, ...],
+        self, method: str, maps: MapSet, mask: Mask, options: NetworkOptions, roles: tuple[Role, ...],
+        names: tuple[str, ...],
     ) -> None:  # fmt: skip
-        self.weights = find(options.weights, roles)
-        for role in roles:
-            self.weights.file(role)
-        self.relaxivity, warnings = relaxivity_for(
-            self.weights, maps.scan, other_field_strength=options.other_field_strength, instead=instead
-        )
+        self.weights = weights_for(options, roles)
+        self.relaxivity, warnings = relaxivity_of(self.weights, maps.scan, options, method)
         self._warnings = (*warnings, *domain_warnings(self.weights, maps.grid.voxel_size_mm))
         wanted_mm = self.weights.voxel_size_mm if options.resolution == "fast" else None
         chosen = MapSet(maps.grid, maps.scan, {name: maps[name] for name in names})
@@ -162,13 +211,27 @@ class NetworkChain:
 
     def costs(self, inputs: Sequence[str]) -> tuple[float, ...]:
         """Shares of time of the networks that χ-sepnet with these inputs takes, in the order they run."""
-        qsm = (27.0 if self._shifts else 1.0,) if "chi_total" in inputs else ()
+        qsm = (float(_SHIFTS) if self._shifts else 1.0,) if "chi_total" in inputs else ()
         return (*qsm, *((1.0,) if "r2star" in self.frame.maps else ()), 1.0)
 
     @property
     def _shifts(self) -> bool:
         """Whether QSMnet_ME needs voxels of the training's size made for it."""
         return not self.frame.has_size(self.weights.voxel_size_mm)
+
+    def tell_time(self, report: Reporter, roles: Sequence[Role]) -> None:
+        """Report the device, and about how long these networks will take on it."""
+        if not self.frame.mask.any():
+            return
+        edges = [one.stop - one.start for one in bounding_box(self.frame.mask)]
+        kept, trained = prod(edges), prod(edges) * prod(self.frame.voxel_size_mm) / prod(self.weights.voxel_size_mm)
+        work = 0.0
+        for role in roles:
+            voxels = _SHIFTS * trained if role == "qsmnet" and self._shifts else kept
+            work += operations(self.weights.file(role).base_width, voxels)
+        device, wanted = self._engine.device, self._engine.options.precision
+        half = wanted == "bfloat16" or (wanted == "auto" and has_bfloat16_units(device))
+        report(TIME_STEP, 0.0, in_words(device, work, self_test(device, "bfloat16" if half else "float32")))
 
     def given(self, name: str) -> Volume:
         """One of the maps, normalised; relaxation as the susceptibility that would cause it."""
@@ -180,6 +243,11 @@ class NetworkChain:
     def restored(self, name: str, image: Volume) -> Volume:
         """An output in ppm; 0 outside the mask."""
         return self.weights.normalisation[name].restore(image, self.frame.mask)
+
+    def rate_per_s(self, image: Volume) -> Volume:
+        """R2′ in 1/s, ≥ 0, of a normalised one."""
+        rate_per_s = self.restored("r2prime", image) * np.float32(self.relaxivity.para_hz_per_ppm)
+        return np.maximum(rate_per_s, np.float32(0))
 
     def qsm(self, report: Reporter) -> Volume:
         """QSM by QSMnet_ME, normalised, which has the zero of its training."""
