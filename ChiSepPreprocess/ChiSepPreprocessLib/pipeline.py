@@ -52,7 +52,8 @@ def preprocess(
     options : PreprocessOptions, optional
         One dataclass for each step.
     given : mapping, optional
-        Maps by name that are used instead of being computed, on the GRE's grid.
+        Maps by name that are used instead of being computed, on the GRE's grid. Those of :func:`checked_maps`, which
+        are a :class:`MapSet`, are not checked again.
     progress : callable, optional
         Receives a status; returning ``False`` cancels.
     on_map : callable, optional
@@ -73,7 +74,7 @@ def preprocess(
     """
     check_reconstructable(acquisition)
     chosen, report = options or PreprocessOptions(), Reporter(progress)
-    checked = checked_maps(acquisition, given or {}, chosen)
+    checked = given if isinstance(given, MapSet) else checked_maps(acquisition, given or {}, chosen)
     run = Run(_denoised(acquisition, chosen, report.span(0.0, 0.02)), chosen, dict(checked.maps))
     start = 0.02
     for name, products, share, step in _STEPS:

@@ -17,7 +17,7 @@ from ChiSepPreprocessLib.threads import thread_count
 
 from . import methods
 from .evaluation.phase_sign import phase_sign_score, phase_sign_warnings
-from .methods import Method
+from .methods import R2PRIMENET, Method, R2PrimeSource
 from .solution import Solution
 from .solvers.orientations import oriented
 
@@ -35,8 +35,8 @@ _PLAUSIBLE = {
 
 
 def reconstruct(
-    maps: MapSet, *, method: str, options: Any = None, progress: Progress | None = None,
-    orientations: Sequence[MapSet] = (),
+    maps: MapSet, *, method: str, options: Any = None, r2prime_source: R2PrimeSource = "maps",
+    r2primenet: Any = None, progress: Progress | None = None, orientations: Sequence[MapSet] = (),
 ) -> MapSet:  # fmt: skip
     """Make susceptibility maps from a local field and, to separate the sources, from R2′.
 
@@ -49,6 +49,11 @@ def reconstruct(
         Name of one of :data:`methods.METHODS`.
     options : dataclass instance or mapping, optional
         The method's options; published defaults for what is left out.
+    r2prime_source : {"maps", "r2primenet"}
+        Where R2′ comes from: the one among ``maps``, measured or by convention, or R2PRIMEnet, which makes it of
+        ``r2star`` for any method that uses R2′.
+    r2primenet : NetworkOptions or mapping, optional
+        Its options then.
     progress : callable, optional
         Receives the status; returning ``False`` cancels.
     orientations : sequence of MapSet
@@ -58,25 +63,49 @@ def reconstruct(
     Returns
     -------
     MapSet
-        ``maps`` with the artifacts that the method gives. Each records the method, its options, the constants and
-        the reference region used, where its inputs came from, and the warnings of its inputs and its own.
+        ``maps`` with the artifacts that the method gives, and with the R2′ that R2PRIMEnet made. Each records the
+        method, its options, the constants and the reference region used, where its inputs came from, and the
+        warnings of its inputs and its own.
 
     Raises
     ------
     InputError
-        If an artifact is missing, implausible or empty, the method or an option is unknown, or the orientations do not
-        fit the method or each other.
+        If an artifact is missing, implausible or empty, the method or an option is unknown, weights are missing or do
+        not suit the field strength, the method uses no R2′ that could be synthesised, or the orientations do not fit
+        the method or each other.
     CancelledError
         If the caller asked to stop.
     """
-    from scipy.fft import set_workers
-
     chosen, report = methods.get(method), Reporter(progress)
     settings = _settings(chosen, options)
+    methods.check_r2prime_source(r2prime_source, (method,))
+    synthesised = r2prime_source == R2PRIMENET
     report("check", 0.0)
-    mask, every = _mask(maps, chosen), _every_orientation(maps, orientations, chosen)
+    chosen.check_weights(settings, maps.scan)
+    every = _every_orientation(maps, orientations, chosen, made=("r2prime",) if synthesised else ())
+    if synthesised:
+        every = _with_r2prime(every, r2primenet, report.span(0.0, 0.5))
+    return _solved(every, chosen, settings, report.span(0.5 if synthesised else 0.0, 1.0))
+
+
+def _with_r2prime(every: Sequence[MapSet], options: Any, report: Reporter) -> tuple[MapSet, ...]:
+    """Maps of each orientation with R2′ that R2PRIMEnet makes of its R2*."""
+    network = methods.get(R2PRIMENET)
+    settings = _settings(network, options)
+    network.check_weights(settings, every[0].scan)
     for number, one in enumerate(every, 1):
-        _check_plausible(one, chosen, mask, f" of orientation {number}" if orientations else "")
+        _check_complete(one, network, number)
+    parts = [report.span(number / len(every), (number + 1) / len(every)) for number in range(len(every))]
+    return tuple(_solved((one,), network, settings, part) for one, part in zip(every, parts, strict=True))
+
+
+def _solved(every: Sequence[MapSet], chosen: Method, settings: Any, report: Reporter) -> MapSet:
+    """Maps of the first orientation with what the method makes."""
+    from scipy.fft import set_workers
+
+    maps, mask = every[0], _mask(every[0])
+    for number, one in enumerate(every, 1):
+        _check_plausible(one, chosen, mask, f" of orientation {number}" if len(every) > 1 else "")
     box = bounding_box(maps.array("brain_mask"))  # of the whole brain: the CSF reference is found by its depth in it
     with set_workers(thread_count()):
         cropped = oriented(*(_cropped(one, chosen, box) for one in every))
@@ -94,14 +123,7 @@ def _settings(method: Method, options: Any) -> Any:
     return options
 
 
-def _mask(maps: MapSet, method: Method) -> NDArray[np.bool_]:
-    missing = [name for name in method.needs if name not in maps]
-    if missing:
-        others = [
-            one.name for one in methods.METHODS.values() if one.orientations == 1 and not set(missing) & set(one.needs)
-        ]
-        hint = f"Methods that do without: {', '.join(others)}." if others else "Every method needs it."
-        raise InputError(f"maps for {method.name}", f"no {', '.join(missing)}", ", ".join(method.needs), hint)
+def _mask(maps: MapSet) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = maps.array("brain_mask")
     if "field_mask" in maps:
         mask = mask & maps.array("field_mask")
@@ -110,15 +132,33 @@ def _mask(maps: MapSet, method: Method) -> NDArray[np.bool_]:
     return mask
 
 
-def _every_orientation(maps: MapSet, others: Sequence[MapSet], method: Method) -> tuple[MapSet, ...]:
+def _check_complete(maps: MapSet, method: Method, number: int = 1, made: Sequence[str] = ()) -> None:
+    """Refuse an orientation without what the method needs, but for what is ``made`` later."""
+    missing = [name for name in method.needs if name not in maps and name not in made]
+    if not missing:
+        return
+    others = [
+        one.name for one in methods.METHODS.values()
+        if one.orientations == 1 and "chi_total" in one.gives and not set(missing) & set(one.needs)
+    ]  # fmt: skip
+    hint = f"Methods that do without: {', '.join(others)}." if others else "Every method needs it."
+    if missing == ["r2prime"] and "r2star" in maps:
+        hint += f" Or set r2prime_source to {R2PRIMENET}."
+    which = f"maps for {method.name}" if number == 1 else f"orientation {number}"
+    raise InputError(which, f"no {', '.join(missing)}", ", ".join(method.needs), hint)
+
+
+def _every_orientation(
+    maps: MapSet, others: Sequence[MapSet], method: Method, made: Sequence[str]
+) -> tuple[MapSet, ...]:
     """The first orientation and the others, in number and kind as the method needs them."""
+    _check_complete(maps, method, made=made)
     least, count = method.orientations, len(others) + 1
     if count < least or count > least == 1:
         raise InputError("orientations", f"{count} for {method.name}", "one" if least == 1 else f"at least {least}",
                          "Each is a scan of the head turned in the scanner, registered to the first.")  # fmt: skip
     for number, one in enumerate(others, 2):
-        if missing := [name for name in method.needs if name not in one]:
-            raise InputError(f"orientation {number}", f"no {', '.join(missing)}", ", ".join(method.needs))
+        _check_complete(one, method, number, made)
     oriented(maps, *others)  # checks that grids and scans agree
     return (maps, *others)
 
@@ -156,7 +196,8 @@ def _as_maps(
 ) -> list[Map]:
     maps, names = every[0], (*method.needs, *method.uses)
     inputs = [one[name] for one in every for name in names if name in one]
-    record = {**asdict(settings), **solution.record, "phase_sign_score": sign_score,
+    record = {**asdict(settings), **_r2prime_used(maps, method), **solution.record,
+              **({"phase_sign_score": sign_score} if "chi_total" in solution.maps else {}),
               "inputs": {name: maps[name].method for name in names if name in maps}}  # fmt: skip
     inherited = [text for one in inputs for text in one.warnings]
     warnings = tuple(dict.fromkeys((*phase_sign_warnings(sign_score), *solution.warnings, *inherited)))
@@ -166,3 +207,10 @@ def _as_maps(
         data[box] = solution.maps[name]
         made.append(Map(name=name, data=data, grid=maps.grid, method=method.name, options=record, warnings=warnings))
     return made
+
+
+def _r2prime_used(maps: MapSet, method: Method) -> dict[str, Any]:
+    """How R2′ came about, with the options and weights of what made it."""
+    if not method.uses_r2prime or "r2prime" not in maps:
+        return {}
+    return {"r2prime_source": {"method": maps["r2prime"].method, **maps["r2prime"].options}}

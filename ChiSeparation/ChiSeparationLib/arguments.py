@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -15,6 +15,9 @@ from ChiSepPreprocessLib.pipeline import PRESETS, PreprocessOptions
 from ChiSepPreprocessLib.pipeline import preset as named_preset
 
 from .workflow import Inputs
+
+if TYPE_CHECKING:
+    from ChiSepReconstructLib.methods import R2PrimeSource
 
 PhasePaths = Annotated[
     list[Path] | None, typer.Option(help="Phase of the GRE, where it lies apart from --gre; may be repeated.")
@@ -28,6 +31,13 @@ GrePaths = Annotated[
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
 Methods = Annotated[str, typer.Option(help="Method, or several separated by commas; see 'chisep methods'.")]
+R2PrimeFrom = Annotated[
+    str,
+    typer.Option(
+        metavar="maps|r2primenet",
+        help="R2′ that the methods use: of the maps (measured, or a named fallback), or made of R2* by R2PRIMEnet.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 JsonLines = Annotated[bool, typer.Option("--progress-json", help="Print progress as JSON lines on standard output.")]
 MaskFile = Annotated[Path | None, typer.Option(help="Brain mask: NIfTI on the GRE's grid, or a .seg.nrrd of Slicer.")]
@@ -92,6 +102,14 @@ def method_names(text: str) -> tuple[str, ...]:
     for name in names:
         get(name)
     return names
+
+
+def named_source(text: str) -> R2PrimeSource:
+    """Where R2′ comes from; refuse what is no source."""
+    from ChiSepReconstructLib.methods import check_r2prime_source
+
+    check_r2prime_source(text, ())
+    return cast("R2PrimeSource", text)
 
 
 def load_options(

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ChiSepPreprocessLib.progress import Status
+from ChiSepReconstructLib.networks.devices import TIME_STEP
 
 from .study import Study
 
@@ -53,7 +54,12 @@ class Console:
             self._bar.stop()
 
     def progress(self, status: Status) -> bool:
-        """Show where the job stands; ``False`` once the process was asked to end."""
+        """Show where the job stands, and in a line of its own how long networks will take.
+
+        ``False`` once the process was asked to end.
+        """
+        if status.step == TIME_STEP and not self.json_lines:
+            self._say(f"{TIME_STEP}: {status.detail}")
         if self.json_lines:
             self._line("progress", step=status.step, fraction=round(status.fraction, 4), detail=status.detail)
         elif self._bar is not None:
@@ -64,10 +70,15 @@ class Console:
         """Say something that the user must confirm or know."""
         if self.json_lines:
             self._line("warning", message=message)
-        elif self._bar is not None:
-            self._bar.console.print("warning:", message, markup=False, highlight=False)
         else:
-            sys.stderr.write(f"warning: {message}\n")
+            self._say(f"warning: {message}")
+
+    def _say(self, text: str) -> None:
+        """A line on standard error, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            sys.stderr.write(f"{text}\n")
 
     def result(self, study: Study) -> None:
         """Say where the results are."""

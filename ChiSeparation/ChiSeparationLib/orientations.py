@@ -14,7 +14,7 @@ from ChiSepPreprocessLib.registration.orientations import Orientation, Oriented,
 from .run_folder import read_run
 
 #: What methods of several orientations may need of each.
-_NEEDED = ("brain_mask", "field_mask", "local_field", "field_sigma", "r2prime")
+_NEEDED = ("brain_mask", "field_mask", "local_field", "field_sigma", "r2prime", "r2star")
 
 
 def read_orientations(folders: Sequence[Path], first: MapSet, report: Reporter | None = None) -> tuple[MapSet, ...]:

@@ -16,6 +16,7 @@ from ChiSepPreprocessLib.files import read_nifti, write_map
 from ChiSepPreprocessLib.progress import Progress, Reporter
 from ChiSepPreprocessLib.registration.rigid import resample
 from ChiSepPreprocessLib.registration.to_gre import Registered
+from ChiSepReconstructLib.methods import R2PRIMENET
 
 from .lesions.components import LabelledLesions, label_mask, relabel
 from .lesions.grading import grade_lesions
@@ -152,7 +153,7 @@ def _draw(study: Study, lesions: Map | None, tables: Mapping[str, LesionTable], 
         nodes = add_maps(scene, study.maps, folder_name="Maps", extra_images=study.images)
         chi = {}
         for name, result in study.results.items():
-            made = MapSet(result.grid, result.scan, {key: result[key] for key in result if key not in study.maps})
+            made = MapSet(result.grid, result.scan, {key: one for key, one in result.items() if one.method == name})
             chi[name] = add_maps(scene, made, folder_name=f"χ maps ({name})")
         if lesions is not None:
             add_lesions(scene, lesions, _tags(tables), folder_name="Lesions")
@@ -193,6 +194,29 @@ def _pictures(
     return pictures
 
 
+def _r2prime_used(results: Mapping[str, MapSet]) -> dict[str, str]:
+    """By method, how the R2′ that it used came about."""
+    used = {}
+    for name, result in results.items():
+        own = next((one for one in result.values() if one.method == name), None)
+        if own is not None and (source := own.options.get("r2prime_source")):
+            used[f"R2′ of {name}"] = _in_words({"network_weights": own.options.get("network_weights"), **source})
+    return used
+
+
+def _in_words(source: Mapping[str, Any]) -> str:
+    """R2′ as measured, by which convention, or by which network."""
+    method = str(source["method"])
+    if method == "pseudo-r2":
+        return f"pseudo-r2: R2* minus a constant {source['pseudo_r2_per_s']:g} 1/s, a fallback"
+    if method == "scaled-r2star":
+        return f"scaled-r2star: {source['r2prime_share']:g} times R2*, a fallback"
+    if method == R2PRIMENET:
+        weights = source["network_weights"]
+        return f"{method}: from R2*, weights '{weights['name']}', SHA-256 {weights['sha256'][R2PRIMENET]}"
+    return method
+
+
 def _quality_page(folder: Path) -> tuple[Picture, ...]:
     page = folder / QUALITY
     return (Picture("Quality of the data", page),) if page.is_file() else ()
@@ -207,7 +231,7 @@ def _content(
     real = {key: one for key, one in every.items() if one.spec.kind is Kind.REAL}
     return ReportContent(
         title="Susceptibility source separation",
-        method={name: one.method for name, one in real.items()},
+        method={**{name: one.method for name, one in real.items()}, **_r2prime_used(study.results)},
         provenance={
             "source": record.get("source", {}),
             "seconds": {**record.get("seconds", {}), "display": round(seconds, 1)},

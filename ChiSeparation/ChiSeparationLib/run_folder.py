@@ -41,6 +41,31 @@ def fingerprint(inputs: Mapping[str, Iterable[Path]], options: Mapping[str, Any]
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def fingerprint_with(mark: str, r2prime_source: str) -> str:
+    """Fingerprint of χ maps: that of the maps that they are made of, and where R2′ comes from if not from these."""
+    own = fingerprint_of_maps(mark)
+    return own if r2prime_source == "maps" else f"{own}+{r2prime_source}"
+
+
+def fingerprint_of_maps(mark: str) -> str:
+    """That of the maps, of one by :func:`fingerprint_with`."""
+    return mark.partition("+")[0]
+
+
+def check_one_source(path: Path, maps_mark: str, mark: str) -> None:
+    """Refuse χ maps beside those of the same maps that were made with R2′ from elsewhere.
+
+    Raises
+    ------
+    InputError
+        If they would be; overwriting is no way out, as it would take away the maps that all is made of.
+    """
+    record = read_record(path)
+    if record.get("fingerprint") == maps_mark != mark and record.get("methods"):
+        raise InputError("output folder", f"{path}, whose χ maps were made with R2′ from elsewhere",
+                         "χ maps with R2′ from one source in a folder", "Choose another one with -o.")  # fmt: skip
+
+
 def _files(path: Path) -> list[tuple[str, int, int]]:
     files = sorted(one for one in ([path] if path.is_file() else path.rglob("*")) if one.is_file())
     return [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
@@ -127,7 +152,8 @@ class RunFolder:
 
     def record(self, content: Mapping[str, Any]) -> None:
         """Write ``provenance.json``."""
-        write_json(self.path / _RECORD, {"version": __version__, "fingerprint": self.mark, **content})
+        rest = {key: value for key, value in content.items() if key not in ("version", "fingerprint")}
+        write_json(self.path / _RECORD, {"version": __version__, "fingerprint": self.mark, **rest})
 
     def complete_maps(self, grid: Grid) -> dict[str, Map]:
         """Maps of the same run that an earlier try completed."""
@@ -149,8 +175,9 @@ class RunFolder:
 def opened(path: Path, mark: str, *, overwrite: bool = False) -> Iterator[RunFolder]:
     """Hold an output folder for a run: new, or left by an interrupted run with the same inputs and options.
 
-    Another run's results stay as they are until the block is done. The new ones are written into a hidden folder beside
-    them, on the same disk, then change places with them; if the block fails, the hidden folder is removed.
+    A folder of maps alone goes on as a run of those maps, whatever R2′ its χ maps are made with. Another run's results
+    stay as they are until the block is done. The new ones are written into a hidden folder beside them, on the same
+    disk, then change places with them; if the block fails, the hidden folder is removed.
 
     Raises
     ------
@@ -165,10 +192,11 @@ def opened(path: Path, mark: str, *, overwrite: bool = False) -> Iterator[RunFol
             record = read_record(path)
             _remove_parts(path, record)
         previous = record.get("fingerprint")
-        if previous in (None, mark) or _is_bare(path, record):
+        maps = record if _has_maps_alone(record, mark) else {}
+        if previous in (None, mark) or _is_bare(path, record) or maps:
             folder = RunFolder(path, mark)
             if previous != mark:
-                folder.record({"state": "started"})
+                folder.record({"state": "started", **maps})
             yield folder
         elif overwrite:
             with _in_place_of_another(path) as hidden:
@@ -176,6 +204,12 @@ def opened(path: Path, mark: str, *, overwrite: bool = False) -> Iterator[RunFol
         else:
             raise InputError("output folder", f"{path}, which holds a run with other inputs or options",
                              "a new or empty folder", "Choose another one, or add --overwrite.")  # fmt: skip
+
+
+def _has_maps_alone(record: Mapping[str, Any], mark: str) -> bool:
+    """Whether the maps are those of the run of this mark, and there are no χ maps of any."""
+    own = fingerprint_of_maps(str(record.get("fingerprint", "")))
+    return not record.get("methods") and own == fingerprint_of_maps(mark)
 
 
 def _is_bare(path: Path, record: Mapping[str, Any]) -> bool:
@@ -289,18 +323,24 @@ def read_run(path: Path, method: str | None = None) -> MapSet:
     path : Path
         A run's folder, or a folder of maps with sidecars.
     method : str, optional
-        Which method's maps; the first that was run by default.
+        Which method's maps; by default those of the first that gave χ maps.
 
     Raises
     ------
     InputError
         If there are no maps, or the method was not run.
     """
-    done = list(read_record(path).get("methods", {}))
+    done = read_record(path).get("methods", {})
     if method is not None and method not in done:
         raise InputError("method", method, f"one of those that were run: {', '.join(done) or 'none'}")
-    folders = [path / MAPS, *([path / (method or done[0])] if done else [])]
+    chosen = method or next((name for name, one in done.items() if _gave_chi(one)), None)
+    folders = [path / MAPS, *([path / chosen] if chosen else [])]
     found = [read_mapset(folder) for folder in folders if folder.is_dir()]
     if not found:
         return read_mapset(path)
     return found[0].including(*(one for maps in found[1:] for one in maps.values()))
+
+
+def _gave_chi(recorded: Any) -> bool:
+    names = recorded.get("maps") if isinstance(recorded, Mapping) else None
+    return names is None or any(str(name).startswith("chi_") for name in names)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ChiSepPreprocessLib.artifacts import Acquisition, Image, MapSet
+from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet
 from ChiSepPreprocessLib.quality.record import QualityRecord
 from ChiSepPreprocessLib.registration.to_gre import Registered
 
@@ -55,6 +55,14 @@ class Study:
         if flair is None:
             return {}
         return {"flair": Image(flair.data, flair.grid if self.flair is None else self.flair.grid_in_place)}
+
+    @property
+    def maps_with_echoes(self) -> MapSet:
+        """The preprocessed maps and, where it was read, the measured magnitude, for methods that fit it."""
+        if self.acquisition is None:
+            return self.maps
+        echoes = self.acquisition.gre_magnitude
+        return self.maps.including(Map(name="gre_magnitude", data=echoes, grid=self.maps.grid, method="measured"))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -40,8 +40,8 @@ def inventory(found: Inventory) -> list[RenderableType]:
     return [*([table] if found.series else []), answer, *_points(found.obstacles), *_notes(remarks)]
 
 
-def methods(described: Iterable[Mapping[str, Any]]) -> list[RenderableType]:
-    """One row for each method, with its options below."""
+def methods(described: Iterable[Mapping[str, Any]], devices: Iterable[Mapping[str, Any]] = ()) -> list[RenderableType]:
+    """One row for each method, with its options below; then the devices, the one that is taken first."""
     table = _table("method", "needs", "gives", "what it is")
     for one in described:
         uses = f"; uses {', '.join(one['uses'])} if there" if one["uses"] else ""
@@ -49,7 +49,11 @@ def methods(described: Iterable[Mapping[str, Any]]) -> list[RenderableType]:
         text = f"{one['title']}. {one['paper']}.\nOptions: {options or 'none'}"
         weights = f"; weights of {', '.join(one['networks'])}" if one["networks"] else ""
         table.add_row(one["name"], ", ".join(one["needs"]) + weights + uses, ", ".join(one["gives"]), text)
-    return [table]
+    return [table, *(f"Networks on {one['words']}{_for_each(one)}" for one in devices)]
+
+
+def _for_each(device: Mapping[str, Any]) -> str:
+    return f": {device['problem']}" if device["problem"] else " for each network of a brain at 1 mm"
 
 
 def evaluation(found: Evaluation) -> list[RenderableType]:

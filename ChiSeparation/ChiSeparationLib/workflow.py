@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet
+from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet, ScanParameters
 from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
 from ChiSepPreprocessLib.given import read_given_map
 from ChiSepPreprocessLib.loading import LoadOptions, check_reconstructable, load_acquisition
@@ -18,11 +18,22 @@ from ChiSepPreprocessLib.quality.picture import write_quality_picture
 from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
 from ChiSepPreprocessLib.registration.rigid import RegistrationOptions
 from ChiSepPreprocessLib.registration.to_gre import Registered, register_to_gre
-from ChiSepReconstructLib.methods import Method, get
+from ChiSepReconstructLib.methods import R2PRIMENET, R2PrimeSource, check_r2prime_source, get
 from ChiSepReconstructLib.pipeline import reconstruct
 
 from .orientations import read_orientations
-from .run_folder import MAPS, QUALITY, RunFolder, check_apart, fingerprint, opened, read_record, read_run
+from .run_folder import (
+    MAPS,
+    QUALITY,
+    RunFolder,
+    check_apart,
+    check_one_source,
+    fingerprint,
+    fingerprint_with,
+    opened,
+    read_record,
+    read_run,
+)
 from .study import Study
 
 OnLoaded = Callable[[Acquisition], object] | None
@@ -107,7 +118,7 @@ class _Loaded:
     """What was handed in, read and found usable."""
 
     acquisition: Acquisition
-    given: Mapping[str, Map]
+    given: MapSet
     roles: Mapping[str, tuple[Path, ...]]
     mark: str
 
@@ -116,12 +127,12 @@ def _loaded(inputs: Inputs, output: Path, options: PreprocessOptions, report: Re
     """Read everything, and refuse what cannot be used before anything is written."""
     check_apart(output, (path for paths in inputs.roles.values() for path in paths))
     mark = fingerprint(inputs.roles, {"load": asdict(inputs.load), "preprocess": asdict(options)})
-    given = inputs.given_maps()
+    brought = inputs.given_maps()
     acquisition = load_acquisition(
         inputs.gre, gre_phase=inputs.gre_phase, se=inputs.se, flair=inputs.flair, options=inputs.load, report=report
     )
     check_reconstructable(acquisition)
-    checked_maps(acquisition, given, options)
+    given = checked_maps(acquisition, brought, options)
     if on_loaded is not None:
         on_loaded(acquisition)
     return _Loaded(acquisition, given, inputs.roles, mark)
@@ -133,7 +144,7 @@ def _preprocessed(loaded: _Loaded, folder: RunFolder, options: PreprocessOptions
     maps = preprocess(
         acquisition,
         options=options,
-        given={**folder.complete_maps(acquisition.grid), **given},
+        given=given.including(*(one for name, one in folder.complete_maps(given.grid).items() if name not in given)),
         progress=report.span(0.0, 0.9).forward,
         on_map=lambda one: folder.keep(one, acquisition.scan),
     )
@@ -180,6 +191,7 @@ def run_reconstruct(
     methods: tuple[str, ...],
     *,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    r2prime_source: R2PrimeSource = "maps",
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> Study:
@@ -192,7 +204,9 @@ def run_reconstruct(
     methods : tuple of str
         Names from ``chisep methods``.
     options : mapping, optional
-        By method, its options by name.
+        By method, its options by name; also those of ``r2primenet``, which may make R2′.
+    r2prime_source : {"maps", "r2primenet"}
+        Where every method takes R2′ from: the maps, or R2* by R2PRIMEnet, whose map gets a folder of its own.
     progress : callable, optional
         Receives a status; returning ``False`` cancels.
     overwrite : bool
@@ -201,38 +215,40 @@ def run_reconstruct(
     Raises
     ------
     InputError
-        If a method is unknown, a map that it needs is missing, or the folder holds another run.
+        If a method is unknown, a map or weights are missing, or the folder holds another run or another R2′'s χ maps.
     """
-    chosen = _chosen(methods, options)
-    with opened(study.folder, study.mark, overwrite=overwrite) as folder:
-        done = _reconstructed(study, folder, chosen, Reporter(progress))
+    chosen, mark = _chosen(methods, options, r2prime_source), fingerprint_with(study.mark, r2prime_source)
+    _check_weights(chosen, study.maps.scan)
+    check_one_source(study.folder, study.mark, mark)
+    with opened(study.folder, mark, overwrite=overwrite) as folder:
+        done = _reconstructed(replace(study, mark=mark), folder, chosen, r2prime_source, Reporter(progress))
     return replace(done, folder=study.folder)
 
 
-def _reconstructed(study: Study, folder: RunFolder, chosen: Mapping[str, Any], report: Reporter) -> Study:
-    """χ maps by every method, on disk with their record."""
-    results, seconds = dict(study.results), {}
+def _reconstructed(
+    study: Study, folder: RunFolder, chosen: Mapping[str, Any], r2prime_source: R2PrimeSource, report: Reporter
+) -> Study:
+    """χ maps by every method, on disk with their record; what R2PRIMEnet made of R2* serves those after it."""
+    results, seconds, inputs = dict(study.results), {}, study
     for number, (name, options) in enumerate(chosen.items()):
-        started = time.perf_counter()
-        part = report.span(number / len(chosen), (number + 1) / len(chosen)).forward
-        method = get(name)
-        found = reconstruct(_with_echoes(study, method), method=name, options=options, progress=part,
-                            orientations=study.orientations if method.orientations > 1 else ())  # fmt: skip
-        results[name] = study.maps.including(*(found[made] for made in method.gives))
+        started, method = time.perf_counter(), get(name)
+        turned = study.orientations if name == R2PRIMENET == r2prime_source else ()
+        start, width = number / len(chosen), 1 / len(chosen) / (1 + len(turned))
+        part, *parts = [report.span(start + one * width, start + (one + 1) * width) for one in range(1 + len(turned))]
+        maps = inputs.maps_with_echoes if "gre_magnitude" in method.needs else inputs.maps
+        found = reconstruct(maps, method=name, options=options, progress=part.forward,
+                            orientations=inputs.orientations if method.orientations > 1 else ())  # fmt: skip
+        results[name] = inputs.maps.including(*(found[made] for made in method.gives))
+        if name == R2PRIMENET == r2prime_source:
+            orientations = tuple(reconstruct(one, method=name, options=options, progress=each.forward)
+                                 for one, each in zip(turned, parts, strict=True))  # fmt: skip
+            inputs = replace(study, maps=results[name], orientations=orientations)
         for made in method.gives:
             folder.keep(found[made], study.maps.scan, name)
         seconds[name] = time.perf_counter() - started
     done = replace(study, results=results)
     _extend_record(folder, done, seconds)
     return done
-
-
-def _with_echoes(study: Study, method: Method) -> MapSet:
-    """Preprocessed maps, and the measured magnitude for methods that fit it."""
-    if "gre_magnitude" not in method.needs or study.acquisition is None:
-        return study.maps
-    echoes = study.acquisition.gre_magnitude
-    return study.maps.including(Map(name="gre_magnitude", data=echoes, grid=study.maps.grid, method="measured"))
 
 
 def study_from_maps(
@@ -273,6 +289,7 @@ def run(
     methods: tuple[str, ...] = ("closed-form",),
     options: PreprocessOptions | None = None,
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
+    r2prime_source: R2PrimeSource = "maps",
     progress: Progress | None = None,
     overwrite: bool = False,
     on_loaded: OnLoaded = None,
@@ -291,7 +308,9 @@ def run(
     options : PreprocessOptions, optional
         Options of the preprocessing steps.
     method_options : mapping, optional
-        By method, its options by name.
+        By method, its options by name; also those of ``r2primenet``, which may make R2′.
+    r2prime_source : {"maps", "r2primenet"}
+        Where every method takes R2′ from: the maps, or R2* by R2PRIMEnet.
     progress : callable, optional
         Receives a status; returning ``False`` cancels.
     overwrite : bool
@@ -312,23 +331,34 @@ def run(
     InputError, OutputError, CancelledError
         As :func:`run_preprocess` and :func:`run_reconstruct`.
     """
-    chosen = _chosen(methods, method_options)
+    chosen = _chosen(methods, method_options, r2prime_source)
     steps, report = options or PreprocessOptions(), Reporter(progress)
     loaded = _loaded(inputs, output, steps, report.span(0.0, 0.13), on_loaded)
-    with opened(output, loaded.mark, overwrite=overwrite) as folder:
+    _check_weights(chosen, loaded.acquisition.scan)
+    with opened(output, fingerprint_with(loaded.mark, r2prime_source), overwrite=overwrite) as folder:
         study = _preprocessed(loaded, folder, steps, report.span(0.13, 0.85))
-        study = _reconstructed(study, folder, chosen, report.span(0.85, 1.0))
+        study = _reconstructed(study, folder, chosen, r2prime_source, report.span(0.85, 1.0))
         if on_maps is not None:
             on_maps(study)
     return replace(study, folder=output)
 
 
-def _chosen(methods: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
-    """Options of each method, whose weights are there if it needs any."""
-    chosen = {name: get(name).options((options or {}).get(name)) for name in methods}
-    for name, one in chosen.items():
-        get(name).check_weights(one)
+def _chosen(
+    methods: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None, r2prime_source: R2PrimeSource
+) -> dict[str, Any]:
+    """Options of each method, whose weights are there if it needs any; what makes R2′ comes first."""
+    users = [name for name in methods if name != R2PRIMENET]
+    check_r2prime_source(r2prime_source, users)
+    names = (R2PRIMENET, *users) if r2prime_source == R2PRIMENET else methods
+    chosen = {name: get(name).options((options or {}).get(name)) for name in names}
+    _check_weights(chosen)
     return chosen
+
+
+def _check_weights(chosen: Mapping[str, Any], scan: ScanParameters | None = None) -> None:
+    """Refuse missing weights, and a field strength that they were not trained at, before anything is computed."""
+    for name, one in chosen.items():
+        get(name).check_weights(one, scan)
 
 
 def _record(
@@ -357,7 +387,7 @@ def _extend_record(folder: RunFolder, study: Study, seconds: Mapping[str, float]
     folder.record({
         "inputs": ["maps"],
         "maps": list(study.maps),
-        **{key: value for key, value in record.items() if key not in ("version", "fingerprint")},
+        **record,
         "state": "done",
         "methods": {**record.get("methods", {}), **added},
         "warnings": list(study.warnings),

@@ -110,7 +110,8 @@ def test_every_scene_widget_gets_the_scene(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_parameters_match_the_parameter_node(module: str) -> None:
-    fitting = {"str": "ctkPathLineEdit", "bool": "QCheckBox", "Annotated[str, Choice(METHOD_NAMES)]": "QComboBox"}
+    choices = {f"Annotated[str, Choice({names})]": "QComboBox" for names in ("METHOD_NAMES", "R2PRIME_SOURCES")}
+    fitting = {"str": "ctkPathLineEdit", "bool": "QCheckBox", **choices}
     assert parameters_of(module) == {name: fitting[kind] for name, kind in fields_of(module).items()}
 
 

@@ -21,7 +21,12 @@ from ChiSepPreprocessLib.progress import Reporter, Status
 from ChiSepReconstructLib.methods import METHODS
 from ChiSepReconstructLib.networks import inference
 from ChiSepReconstructLib.networks.engine import Engine, EngineOptions
-from ChiSepReconstructLib.networks.inference import run_chisepnet_r2prime, run_chisepnet_r2star, run_qsmnet
+from ChiSepReconstructLib.networks.inference import (
+    run_chisepnet_r2prime,
+    run_chisepnet_r2star,
+    run_qsmnet,
+    run_r2primenet,
+)
 from ChiSepReconstructLib.networks.options import NetworkOptions
 from ChiSepReconstructLib.networks.weights.weight_set import WeightSet
 from ChiSepReconstructLib.solution import Solution
@@ -110,6 +115,7 @@ def plainly(
     chi = {"qsm": images["chi_total"] * constants["chi_total"].std + constants["chi_total"].mean}
     for name, one in zip(("chi_para", "chi_dia"), outputs, strict=True):
         chi[name] = np.maximum(one * constants[name].std + constants[name].mean, 0)
+    chi["r2prime"] = relaxivity * (images["r2prime"] * constants["r2prime"].std + constants["r2prime"].mean)
     return {name: to_ras(one * turned) for name, one in chi.items()}
 
 
@@ -130,7 +136,25 @@ def test_maps_are_those_of_the_published_steps(
         assert (expected[name][mask] > 0).mean() > 0.3
         assert found[name].dtype == np.float32
         assert difference(found[name], expected[name]) < 1e-5
-    np.testing.assert_allclose(found["chi_total"], expected["chi_para"] - expected["chi_dia"], atol=1e-6)
+    np.testing.assert_allclose(found["chi_total"], expected["chi_para"] - expected["chi_dia"], atol=4e-6)
+
+
+@pytest.mark.parametrize("shape", [(21, 26, 19), (16, 17, 33)])
+@pytest.mark.parametrize(("field_strength_t", "relaxivity"), [(3.0, 114.0), (7.0, 275.838)])
+def test_synthesised_r2prime_is_that_of_the_published_steps_in_1_per_s(
+    weights: WeightSet, shape: tuple[int, int, int], field_strength_t: float, relaxivity: float
+) -> None:
+    maps, mask = head(shape, field_strength_t=field_strength_t)
+    found = run_r2primenet(maps, mask, replace(_EXACT, other_field_strength=True), Reporter())
+    expected = plainly(maps, mask, rate="r2star", relaxivity=relaxivity)["r2prime"]
+    assert set(found.maps) == {"r2prime"}
+    assert found.maps["r2prime"].dtype == np.float32
+    positive = (expected[mask] > 1e-3).mean()
+    assert 0.3 < positive < 1.0 if field_strength_t == 3.0 else positive == 1.0  # elsewhere the network's is negative
+    assert found.maps["r2prime"].min() == 0
+    assert difference(found.maps["r2prime"], expected) < 1e-5
+    assert set(found.record["network_weights"]["sha256"]) == {"r2primenet"}
+    assert found.record["relaxivity"]["para_hz_per_ppm"] == pytest.approx(relaxivity, rel=1e-5)
 
 
 def test_qsm_is_the_network_s_referenced_to_csf(weights: WeightSet) -> None:
@@ -278,18 +302,15 @@ def test_every_3_t_scanner_is_served_without_a_word(weights: WeightSet, field_st
     assert found.record["relaxivity"]["para_hz_per_ppm"] == 114
 
 
-@pytest.mark.parametrize(
-    ("names", "needs"),
-    [(inference.INSTEAD_OF_QSMNET, {"local_field"}), (inference.INSTEAD_OF_R2PRIME, {"local_field", "r2prime"}),
-     (inference.INSTEAD_OF_R2STAR, {"local_field", "r2star"})],
-)  # fmt: skip
-def test_methods_named_instead_take_the_same_inputs_and_no_weights(names: tuple[str, ...], needs: set[str]) -> None:
-    for name in names:
-        method = METHODS[name]
+@pytest.mark.parametrize("name", inference.INSTEAD)
+def test_methods_named_instead_take_the_same_inputs_and_no_weights(name: str) -> None:
+    served = METHODS[name]
+    for other in inference.INSTEAD[name]:
+        method = METHODS[other]
         assert method.orientations == 1
-        assert set(method.needs) == {*needs, "brain_mask"}
-        assert method.gives == (("chi_total",) if needs == {"local_field"} else ("chi_total", "chi_para", "chi_dia"))
-        assert method.options_type is not NetworkOptions
+        assert set(served.needs) <= set(method.needs) <= {*served.needs, "local_field"}
+        assert served.gives == method.gives or name == "r2primenet"
+        assert not method.networks
 
 
 def test_missing_weights_and_missing_networks_say_what_to_do() -> None:

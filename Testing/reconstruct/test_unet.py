@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepReconstructLib.networks.normalisation import Normalisation
-from ChiSepReconstructLib.networks.padding import crop_to, pad_to_multiple
 from ChiSepReconstructLib.networks.unet import UNet, chisepnet, qsmnet, r2primenet
 
 _CONVOLUTIONS = {
@@ -101,16 +100,6 @@ def test_output_is_that_of_the_plain_functions(shape: tuple[int, int, int]) -> N
     assert torch.equal(output, again)
     assert expected.std() > 1e-3
     torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_padding_and_cropping_undo_each_other() -> None:
-    images = torch.randn(2, 3, 5, 16, 33)
-    padded = pad_to_multiple(images, 16)
-    assert padded.shape == (2, 3, 16, 16, 48)
-    assert torch.equal(crop_to(padded, (5, 16, 33)), images)
-    assert padded.abs().sum() == pytest.approx(float(images.abs().sum()), rel=1e-5)
-    fitting = torch.randn(1, 1, 16, 32, 16)
-    assert pad_to_multiple(fitting, 16) is fitting
 
 
 def test_normalisation_and_back() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,9 @@ def test_methods_for_people_are_a_table(capsys: pytest.CaptureFixture[str]) -> N
             "'no.nii.gz', which does not exist",
         ),
         (("run", "--gre", "{data}", "-o", "{out}", "--lesions", "{truth}/r2.nii.gz"), "Give a lesion mask"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--r2prime-source", "net"), "one of maps, r2primenet"),
+        (("run", "--gre", "{data}", "-o", "{out}", "--method", "tv", "--r2prime-source", "r2primenet"), "with tv"),
+        (("reconstruct", "{truth}", "-o", "{out}", "--r2prime-source", "r2primenet"), "chisep weights import"),
         (("reconstruct", "{empty}", "-o", "{out}"), "without a complete map"),
         (("reconstruct", "{empty}/absent", "-o", "{out}"), "an existing folder"),
         (("evaluate", "--estimate", "{empty}", "--truth", "{empty}"), "without a complete map"),
@@ -84,8 +88,9 @@ def test_methods_for_people_are_a_table(capsys: pytest.CaptureFixture[str]) -> N
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, patient_folder: Path, arguments: tuple[str, ...], words: str
-) -> None:
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, patient_folder: Path, data_folder: Path,
+    arguments: tuple[str, ...], words: str,
+) -> None:  # fmt: skip
     (tmp_path / "empty").mkdir()
     places = {
         "empty": tmp_path / "empty",
@@ -193,3 +198,17 @@ def test_demo_keeps_a_folder_that_is_not_its_own(capsys: pytest.CaptureFixture[s
     assert code == 2
     assert "which no demonstration made" in err
     assert kept.read_text() == "a real one"
+
+
+def test_devices_for_people_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "methods", "--device")
+    assert code == 0
+    assert re.search(
+        r"^Networks on .*CPU, .*, about \d+ (s|min) for each network of a brain at 1 mm$", out, re.MULTILINE
+    )
+    code, out, _ = call(capsys, "methods", "--device", "--json")
+    (*_, processor) = json.loads(out)["devices"]
+    assert (processor["name"], processor["problem"]) == ("cpu", None)
+    assert processor["seconds"] > 0
+    code, out, _ = call(capsys, "methods", "--json")
+    assert "devices" not in json.loads(out)  # they are not tested without being asked for

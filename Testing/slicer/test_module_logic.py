@@ -68,7 +68,11 @@ def test_preprocess_and_reconstruct_ask_for_their_step(slicer_scene: Any, fake: 
         "--phase-unit", "siemens", "--overwrite", "-o", f"{tmp_path}/maps",
     ]  # fmt: skip
     ChiSepReconstructLogic(asked).run(tmp_path / "maps", method="tkd", output=tmp_path / "chi")
-    assert asked.arguments == ["reconstruct", f"{tmp_path}/maps", "--method", "tkd", "-o", f"{tmp_path}/chi"]
+    assert asked.arguments == [
+        "reconstruct", f"{tmp_path}/maps", "--method", "tkd", "--r2prime-source", "maps", "-o", f"{tmp_path}/chi",
+    ]  # fmt: skip
+    ChiSepReconstructLogic(asked).run(tmp_path / "maps", r2prime_source="r2primenet", output=tmp_path / "chi")
+    assert asked.arguments[2:6] == ["--method", "closed-form", "--r2prime-source", "r2primenet"]
 
 
 def test_nodes_lie_in_folders(slicer_scene: Any, fake: Fake, tmp_path: Path) -> None:
@@ -170,6 +174,7 @@ def test_command_line_knows_every_option_that_the_logics_use(fake: Fake, tmp_pat
     for logic, given in (
         (ChiSeparationLogic(asked), everything | {"flair": "f"}),
         (ChiSepPreprocessLogic(asked), everything),
+        (ChiSepReconstructLogic(asked), {"maps_folder": "m", "r2prime_source": "r2primenet"}),
     ):
         with pytest.raises(ComputationError):
             logic.run(**given)  # type: ignore[arg-type]

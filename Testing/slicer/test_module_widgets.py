@@ -101,6 +101,35 @@ def test_panel_hands_over_every_parameter(open_panel: Open, record: Record, fake
     ]  # fmt: skip
 
 
+def test_reconstruct_panel_hands_over_where_r2prime_comes_from(open_panel: Open, fake: Fake) -> None:
+    arguments: list[str] = []
+
+    def command(given: Sequence[str]) -> list[str]:
+        arguments[:] = given
+        return fake("silent")(given)
+
+    panel = open_panel("ChiSepReconstruct", command)
+    panel.ui.mapsFolderPathLineEdit.currentPath = "/data/maps"
+    panel.startJob().close()
+    assert arguments[4:6] == ["--r2prime-source", "maps"]
+    panel.ui.r2primeSourceComboBox.currentIndex = 1
+    panel.startJob().close()
+    assert arguments[4:6] == ["--r2prime-source", "r2primenet"]
+
+
+def test_reconstruct_panel_tells_the_time_of_the_networks(
+    open_panel: Open, record: Record, fake: Fake, tmp_path: Path
+) -> None:
+    panel = open_panel("ChiSepReconstruct", fake("tell_time"))
+    ui = panel.ui
+    ui.timeLabel.text = "of an earlier run"
+    ui.mapsFolderPathLineEdit.currentPath = str(tmp_path)
+    ui.runButton.click()
+    assert ui.timeLabel.text == ""
+    let_run(panel, record, lambda: ui.runButton.enabled)
+    assert ui.timeLabel.text == "CPU, 8 threads, about 40 s"
+
+
 def test_parameters_reach_the_panel_from_the_scene(open_panel: Open, fake: Fake) -> None:
     panel = open_panel("ChiSeparation", fake("succeed"))
     panel.exit()

@@ -27,17 +27,26 @@ class ChiSepReconstructLogic(ComputationLogic):
     moduleName = "ChiSepReconstruct"
     folderName = "χ maps"
 
-    def start(self, maps_folder: PathLike, *, method: str = "closed-form", output: PathLike | None = None) -> Job:
+    def start(
+        self,
+        maps_folder: PathLike,
+        *,
+        method: str = "closed-form",
+        r2prime_source: str = "maps",
+        output: PathLike | None = None,
+    ) -> Job:
         """Start the computation and return at once; parameters as in :meth:`run`."""
         require_paths("folder of maps", maps_folder, "Make the maps with the module ChiSepPreprocess.")
         folder = str(Path(maps_folder).expanduser().absolute())
-        return self.launch(["reconstruct", folder, *value_options(method=method)], output)
+        options = value_options(method=method, r2prime_source=r2prime_source)
+        return self.launch(["reconstruct", folder, *options], output)
 
     def run(
         self,
         maps_folder: PathLike,
         *,
         method: str = "closed-form",
+        r2prime_source: str = "maps",
         output: PathLike | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
@@ -49,6 +58,8 @@ class ChiSepReconstructLogic(ComputationLogic):
             Maps as NIfTI with sidecars.
         method : str
             Name as ``chisep methods`` lists it.
+        r2prime_source : {"maps", "r2primenet"}
+            Where R2′ comes from: the maps, or R2* by R2PRIMEnet.
         output : path, optional
             Folder for the maps; by default they are kept in the scene only.
         progress : callable, optional
@@ -68,4 +79,4 @@ class ChiSepReconstructLogic(ComputationLogic):
         ComputationError
             If the computation failed.
         """
-        return wait(self.start(maps_folder, method=method, output=output), progress)
+        return wait(self.start(maps_folder, method=method, r2prime_source=r2prime_source, output=output), progress)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from ChiSepPreprocessLib.gui.computation import Job
 from ChiSepPreprocessLib.gui.computation_widget import ComputationWidget
+from ChiSepPreprocessLib.gui.worker import Event
+from ChiSepPreprocessLib.progress import Status
 
+from ..networks.devices import TIME_STEP
 from .logic import ChiSepReconstructLogic
 from .parameters import ReconstructParameterNode
 
@@ -19,4 +22,16 @@ class ChiSepReconstructWidget(ComputationWidget):
     def startJob(self) -> Job:
         """Start the computation with the panel's parameters."""
         given = self._parameterNode
-        return self.logic.start(given.mapsFolder, method=given.method, output=given.output)
+        return self.logic.start(
+            given.mapsFolder, method=given.method, r2prime_source=given.r2primeSource, output=given.output
+        )
+
+    def onRun(self) -> None:
+        """Start the computation; its time is told once the child process has tested the device."""
+        self.ui.timeLabel.text = ""
+        super().onRun()
+
+    def _showEvent(self, event: Event) -> None:
+        super()._showEvent(event)
+        if isinstance(event, Status) and event.step == TIME_STEP:
+            self.ui.timeLabel.text = event.detail

@@ -6,9 +6,10 @@ This module loads torch: import it inside functions.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from .padding import crop_to, pad_to_multiple
+from .tiles import padded_shape
 
 _POOLINGS = 4
 
@@ -84,7 +85,7 @@ class UNet(nn.Module):
         self.pool = nn.MaxPool3d(2)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images to images of the same size, whatever it is.
+        """Map images to images of the same size; zeros are added at the ends where the poolings do not divide it.
 
         Parameters
         ----------
@@ -96,7 +97,12 @@ class UNet(nn.Module):
         Tensor, shape (batch, channels_out, I, J, K)
             Normalised; the caller restores the unit and sets negatives to 0.
         """
-        level1 = self.conv12(self.conv11(pad_to_multiple(images, 2**_POOLINGS)))
+        i, j, k = images.shape[-3:]
+        more = [after - n for n, after in zip((i, j, k), padded_shape((i, j, k)), strict=True)]
+        if any(more):
+            enlarged: Tensor = self(F.pad(images, (0, more[2], 0, more[1], 0, more[0])))
+            return enlarged[..., :i, :j, :k]
+        level1 = self.conv12(self.conv11(images))
         level2 = self.conv22(self.conv21(self.pool(level1)))
         level3 = self.conv32(self.conv31(self.pool(level2)))
         level4 = self.conv42(self.conv41(self.pool(level3)))
@@ -105,7 +111,8 @@ class UNet(nn.Module):
         up = self.conv62(self.conv61(self.deconv3(up, level3)))
         up = self.conv72(self.conv71(self.deconv2(up, level2)))
         up = self.conv82(self.conv81(self.deconv1(up, level1)))
-        return crop_to(self.out(up), tuple(images.shape[-3:]))
+        projected: Tensor = self.out(up)
+        return projected
 
 
 def qsmnet(base_width: int = 32) -> UNet:
