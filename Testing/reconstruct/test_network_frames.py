@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 from ChiSepPreprocessLib.artifacts import Grid, Map, MapSet
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepReconstructLib.networks import inference
+from ChiSepReconstructLib.networks.devices import choose
 from ChiSepReconstructLib.networks.engine import EngineOptions
 from ChiSepReconstructLib.networks.frames import TrainedFrame, trained_directions, trained_frame
 from ChiSepReconstructLib.networks.inference import run_chisepnet_r2prime
@@ -83,7 +84,8 @@ class PhysicalEngine:
 
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, options: Any = None) -> None: ...
+    def __init__(self, options: EngineOptions) -> None:
+        self.options, self.device = options, choose("cpu")
 
     def run(self, network: Any, images: Volume, report: Reporter, step: str, needed: NDArray[np.bool_]) -> Volume:
         """Inside the box with a quarter of the zeros, for speed."""
