@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from ChiSepReconstructLib.methods import METHODS
 from host.stand_ins import Record, Timer
 
 Fake = Callable[[str], Callable[[Sequence[str]], list[str]]]
 Open = Callable[..., Any]
+
+#: Modules whose panel asks for a method, and the field that must be filled in.
+SEPARATING = (("ChiSepReconstruct", "mapsFolderPathLineEdit"), ("ChiSeparation", "grePathLineEdit"))
 
 
 @pytest.fixture
@@ -91,30 +96,79 @@ def test_panel_hands_over_every_parameter(open_panel: Open, record: Record, fake
     for name in ("gre", "grePhase", "se", "flair", "mask", "output"):
         getattr(ui, f"{name}PathLineEdit").currentPath = f"/data/{name}"
     ui.methodComboBox.currentIndex = 0
+    ui.r2primeSourceComboBox.currentIndex = 1
     ui.overwriteCheckBox.checked = True
     method = panel.logic.getParameterNode().GetParameter("method")
     panel.startJob().close()
     assert method != "closed-form"
     assert arguments == [
         "run", "--gre", "/data/gre", "--gre-phase", "/data/grePhase", "--se", "/data/se", "--flair", "/data/flair",
-        "--mask", "/data/mask", "--overwrite", "--method", method, "--maps-only", "-o", "/data/output",
+        "--mask", "/data/mask", "--overwrite", "--method", method, "--r2prime-source", "r2primenet",
+        "--maps-only", "-o", "/data/output",
     ]  # fmt: skip
 
 
-def test_reconstruct_panel_hands_over_where_r2prime_comes_from(open_panel: Open, fake: Fake) -> None:
+@pytest.mark.parametrize(("module", "required"), SEPARATING)
+def test_panel_hands_over_where_r2prime_comes_from(open_panel: Open, fake: Fake, module: str, required: str) -> None:
     arguments: list[str] = []
 
     def command(given: Sequence[str]) -> list[str]:
         arguments[:] = given
         return fake("silent")(given)
 
-    panel = open_panel("ChiSepReconstruct", command)
-    panel.ui.mapsFolderPathLineEdit.currentPath = "/data/maps"
+    panel = open_panel(module, command)
+    getattr(panel.ui, required).currentPath = "/data/study"
     panel.startJob().close()
-    assert arguments[4:6] == ["--r2prime-source", "maps"]
+    at = arguments.index("--r2prime-source") + 1
+    assert arguments[at] == "maps"
     panel.ui.r2primeSourceComboBox.currentIndex = 1
     panel.startJob().close()
-    assert arguments[4:6] == ["--r2prime-source", "r2primenet"]
+    assert arguments[at] == "r2primenet"
+
+
+@pytest.mark.parametrize(("module", "required"), SEPARATING)
+def test_refinement_is_for_the_methods_that_can(open_panel: Open, fake: Fake, module: str, required: str) -> None:
+    """The tick stays while another method is chosen, but it is neither open to clicks nor handed over then."""
+    given_options: list[dict[str, Any]] = []
+
+    def command(given: Sequence[str]) -> list[str]:
+        asked = list(given)
+        file = asked[asked.index("--options") + 1] if "--options" in asked else None
+        given_options.append(json.loads(Path(file).read_text(encoding="utf-8")) if file else {})
+        return fake("silent")(given)
+
+    panel = open_panel(module, command)
+    ui, names = panel.ui, list(METHODS)
+    getattr(ui, required).currentPath = "/data/study"
+    assert not ui.refineCheckBox.enabled
+    ui.refineCheckBox.checked = True  # as a scene may have it
+    for method in names:
+        ui.methodComboBox.currentIndex = names.index(method)
+        can = method in ("chi-sepnet-r2prime", "chi-sepnet-r2star")
+        assert ui.refineCheckBox.enabled == can
+        assert ui.refineCheckBox.checked
+        panel.startJob().close()
+        assert given_options[-1] == ({method: {"refine": True}} if can else {})
+    ui.methodComboBox.currentIndex = names.index("chi-sepnet-r2star")
+    ui.refineCheckBox.checked = False
+    panel.startJob().close()
+    assert given_options[-1] == {}
+
+
+@pytest.mark.parametrize(("module", "required"), SEPARATING)
+def test_refinement_follows_the_scene(open_panel: Open, fake: Fake, module: str, required: str) -> None:
+    panel = open_panel(module, fake("succeed"))
+    node = panel.logic.getParameterNode()
+    node.SetParameter("method", "chi-sepnet-r2prime")
+    assert panel.ui.refineCheckBox.enabled
+    panel.exit()
+    assert not panel.ui.refineCheckBox.enabled
+    node.SetParameter("refine", "True")
+    node.SetParameter("r2primeSource", "r2primenet")
+    panel.enter()
+    assert panel.ui.refineCheckBox.enabled
+    assert panel.ui.refineCheckBox.checked
+    assert panel.ui.r2primeSourceComboBox.currentIndex == 1
 
 
 def test_reconstruct_panel_tells_the_time_of_the_networks(

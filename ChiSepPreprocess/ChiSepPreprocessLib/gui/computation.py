@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -118,7 +119,7 @@ class Job:
         What computes.
     load : callable
         Turns the result into nodes.
-    temporary : Path, optional
+    temporary : Path
         Folder to remove when the job is closed.
 
     Examples
@@ -126,9 +127,7 @@ class Job:
     ``with logic.start(gre=folder) as job:`` then poll until ``job.finished`` and take ``job.nodes()``.
     """
 
-    def __init__(
-        self, child: ChildProcess, load: Callable[[Result], Mapping[str, Any]], temporary: Path | None
-    ) -> None:
+    def __init__(self, child: ChildProcess, load: Callable[[Result], Mapping[str, Any]], temporary: Path) -> None:
         self.child, self._load, self._temporary = child, load, temporary
 
     def poll(self) -> list[Event]:
@@ -159,8 +158,7 @@ class Job:
     def close(self) -> None:
         """Stop what still runs and remove temporary files."""
         self.cancel()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     def __enter__(self) -> Job:
         return self
@@ -206,24 +204,42 @@ class ComputationLogic:
         node.SetAttribute("ModuleName", self.moduleName)
         return node
 
-    def launch(self, arguments: Sequence[str], output: PathLike | None) -> Job:
+    def launch(
+        self, arguments: Sequence[str], output: PathLike | None, options: Mapping[str, Any] | None = None
+    ) -> Job:
         """Start the command with an output folder, by default a temporary one.
+
+        Parameters
+        ----------
+        arguments : sequence of str
+            Of the command line, without output and options file.
+        output : path or None
+            Folder for the maps.
+        options : mapping, optional
+            What the child's options file holds.
 
         Raises
         ------
         MissingDependencyError
             If the child cannot be started.
         """
-        given = output if output and os.fspath(output) else None
-        temporary = None if given else Path(tempfile.mkdtemp(prefix="chisep-"))
-        target = Path(given).expanduser().absolute() if given else temporary
+        temporary = Path(tempfile.mkdtemp(prefix="chisep-"))
+        target = Path(output).expanduser().absolute() if output and os.fspath(output) else temporary / "output"
         try:
-            child = ChildProcess(self._command([*arguments, "-o", str(target)]))
+            file = _options_file(options or {}, temporary / "options.json")
+            child = ChildProcess(self._command([*arguments, *file, "-o", str(target)]))
         except BaseException:
-            if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
         return Job(child, lambda result: self._load(result, self.folderName), temporary)
+
+
+def _options_file(options: Mapping[str, Any], path: Path) -> list[str]:
+    """Write an options file, if there is anything to say, and give the arguments that name it."""
+    if not options:
+        return []
+    path.write_text(json.dumps(options), encoding="utf-8")
+    return ["--options", str(path)]
 
 
 def require_paths(quantity: str, paths: Paths, hint: str) -> None:

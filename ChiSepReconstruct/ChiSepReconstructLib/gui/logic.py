@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.gui.computation import (
     ComputationLogic,
     Job,
@@ -14,6 +15,34 @@ from ChiSepPreprocessLib.gui.computation import (
     wait,
 )
 from ChiSepPreprocessLib.progress import Progress
+
+from ..methods import METHODS
+from ..refined import SeparationNetworkOptions
+
+#: Methods that can correct what their networks made.
+REFINABLE = tuple(name for name, method in METHODS.items() if issubclass(method.options_type, SeparationNetworkOptions))
+
+
+def refinement_options(method: str, refine: bool) -> dict[str, dict[str, bool]]:
+    """What the options file says about refinement.
+
+    Parameters
+    ----------
+    method : str
+        Name, or several joined by commas.
+    refine : bool
+        Whether those that can shall refine; without it there is nothing to say.
+
+    Raises
+    ------
+    InputError
+        If none of them can.
+    """
+    refined = [name for name in map(str.strip, method.split(",")) if name in REFINABLE] if refine else []
+    if refine and not refined:
+        raise InputError("refine", f"it with {method}", f"a method of {', '.join(REFINABLE)}",
+                         "Choose one of these, or leave the refinement off.")  # fmt: skip
+    return {name: {"refine": True} for name in refined}
 
 
 class ChiSepReconstructLogic(ComputationLogic):
@@ -33,13 +62,14 @@ class ChiSepReconstructLogic(ComputationLogic):
         *,
         method: str = "closed-form",
         r2prime_source: str = "maps",
+        refine: bool = False,
         output: PathLike | None = None,
     ) -> Job:
         """Start the computation and return at once; parameters as in :meth:`run`."""
         require_paths("folder of maps", maps_folder, "Make the maps with the module ChiSepPreprocess.")
         folder = str(Path(maps_folder).expanduser().absolute())
         options = value_options(method=method, r2prime_source=r2prime_source)
-        return self.launch(["reconstruct", folder, *options], output)
+        return self.launch(["reconstruct", folder, *options], output, refinement_options(method, refine))
 
     def run(
         self,
@@ -47,6 +77,7 @@ class ChiSepReconstructLogic(ComputationLogic):
         *,
         method: str = "closed-form",
         r2prime_source: str = "maps",
+        refine: bool = False,
         output: PathLike | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
@@ -60,6 +91,8 @@ class ChiSepReconstructLogic(ComputationLogic):
             Name as ``chisep methods`` lists it.
         r2prime_source : {"maps", "r2primenet"}
             Where R2′ comes from: the maps, or R2* by R2PRIMEnet.
+        refine : bool
+            Correct what χ-sepnet made where field and R2′ contradict it, beyond the range of its training.
         output : path, optional
             Folder for the maps; by default they are kept in the scene only.
         progress : callable, optional
@@ -73,10 +106,11 @@ class ChiSepReconstructLogic(ComputationLogic):
         Raises
         ------
         InputError
-            If no folder is given.
+            If no folder is given, or ``refine`` is set and the method cannot.
         CancelledError
             If ``progress`` returned ``False``.
         ComputationError
             If the computation failed.
         """
-        return wait(self.start(maps_folder, method=method, r2prime_source=r2prime_source, output=output), progress)
+        job = self.start(maps_folder, method=method, r2prime_source=r2prime_source, refine=refine, output=output)
+        return wait(job, progress)

@@ -16,9 +16,10 @@ R2PRIME_SOURCES = get_args(R2PrimeSource)
 
 @parameterNodeWrapper
 class ReconstructParameterNode:
-    """Folder of the maps, method, where its R2′ comes from, and folder of the output."""
+    """Folder of the maps, method, where its R2′ comes from, whether it refines, and folder of the output."""
 
     mapsFolder: str
     method: Annotated[str, Choice(METHOD_NAMES)] = "closed-form"
     r2primeSource: Annotated[str, Choice(R2PRIME_SOURCES)] = "maps"
+    refine: bool
     output: str

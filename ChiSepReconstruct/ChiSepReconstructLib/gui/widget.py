@@ -8,7 +8,7 @@ from ChiSepPreprocessLib.gui.worker import Event
 from ChiSepPreprocessLib.progress import Status
 
 from ..networks.devices import TIME_STEP
-from .logic import ChiSepReconstructLogic
+from .logic import REFINABLE, ChiSepReconstructLogic
 from .parameters import ReconstructParameterNode
 
 
@@ -23,13 +23,18 @@ class ChiSepReconstructWidget(ComputationWidget):
         """Start the computation with the panel's parameters."""
         given = self._parameterNode
         return self.logic.start(
-            given.mapsFolder, method=given.method, r2prime_source=given.r2primeSource, output=given.output
-        )
+            given.mapsFolder, method=given.method, r2prime_source=given.r2primeSource,
+            refine=given.refine and given.method in REFINABLE, output=given.output,
+        )  # fmt: skip
 
     def onRun(self) -> None:
         """Start the computation; its time is told once the child process has tested the device."""
         self.ui.timeLabel.text = ""
         super().onRun()
+
+    def _updateButtons(self) -> None:
+        super()._updateButtons()
+        self.ui.refineCheckBox.enabled = self._parameterNode is not None and self._parameterNode.method in REFINABLE
 
     def _showEvent(self, event: Event) -> None:
         super()._showEvent(event)

@@ -7,6 +7,7 @@ from typing import Any
 from ChiSepPreprocessLib.gui.computation import ComputationLogic, Job, PathLike, Paths, value_options, wait
 from ChiSepPreprocessLib.gui.logic import acquisition_options
 from ChiSepPreprocessLib.progress import Progress
+from ChiSepReconstructLib.gui.logic import refinement_options
 
 
 class ChiSeparationLogic(ComputationLogic):
@@ -20,10 +21,19 @@ class ChiSeparationLogic(ComputationLogic):
     moduleName = "ChiSeparation"
     folderName = "χ-separation"
 
-    def start(self, *, method: str = "closed-form", output: PathLike | None = None, **acquisition: Any) -> Job:
+    def start(
+        self,
+        *,
+        method: str = "closed-form",
+        r2prime_source: str = "maps",
+        refine: bool = False,
+        output: PathLike | None = None,
+        **acquisition: Any,
+    ) -> Job:
         """Start the computation and return at once; parameters as in :meth:`run`."""
-        options = [*acquisition_options(**acquisition), *value_options(method=method)]
-        return self.launch(["run", *options, "--maps-only"], output)  # Slicer itself is the scene and the pictures
+        options = [*acquisition_options(**acquisition), *value_options(method=method, r2prime_source=r2prime_source)]
+        # Maps only, as Slicer itself is the scene and the pictures.
+        return self.launch(["run", *options, "--maps-only"], output, refinement_options(method, refine))
 
     def run(
         self,
@@ -37,6 +47,8 @@ class ChiSeparationLogic(ComputationLogic):
         field_strength_t: float | None = None,
         phase_unit: str | None = None,
         method: str = "closed-form",
+        r2prime_source: str = "maps",
+        refine: bool = False,
         output: PathLike | None = None,
         overwrite: bool = False,
         progress: Progress | None = None,
@@ -57,6 +69,10 @@ class ChiSeparationLogic(ComputationLogic):
             Where the files do not tell.
         method : str
             Name as ``chisep methods`` lists it; several are joined by commas.
+        r2prime_source : {"maps", "r2primenet"}
+            Where the methods take R2′ from: the maps (measured, or a fallback), or R2* by R2PRIMEnet.
+        refine : bool
+            Correct what χ-sepnet made where field and R2′ contradict it, beyond the range of its training.
         output : path, optional
             Folder for the maps; by default they are kept in the scene only.
         overwrite : bool
@@ -72,7 +88,7 @@ class ChiSeparationLogic(ComputationLogic):
         Raises
         ------
         InputError
-            If no gradient echo is given.
+            If no gradient echo is given, or ``refine`` is set and no method can.
         CancelledError
             If ``progress`` returned ``False``.
         ComputationError
@@ -80,7 +96,7 @@ class ChiSeparationLogic(ComputationLogic):
         """
         job = self.start(
             gre=gre, gre_phase=gre_phase, se=se, flair=flair, mask=mask, echo_times_s=echo_times_s,
-            field_strength_t=field_strength_t, phase_unit=phase_unit, method=method, output=output,
-            overwrite=overwrite,
+            field_strength_t=field_strength_t, phase_unit=phase_unit, method=method, r2prime_source=r2prime_source,
+            refine=refine, output=output, overwrite=overwrite,
         )  # fmt: skip
         return wait(job, progress)
