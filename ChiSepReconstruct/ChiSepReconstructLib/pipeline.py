@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ _PLAUSIBLE = {
     "magnitude": (0.0, np.inf, "a magnitude, above 0", "Is it another image?"),
     "field_sigma": (0.0, np.inf, "an expected error in ppm, above 0", "Is it another image?"),
 }  # fmt: skip
+
+#: So many voxels of a map, evenly spread, tell what is typical of it: its magnitude is in question, not its digits.
+_SAMPLE = 100_000
 
 
 def reconstruct(
@@ -165,10 +168,13 @@ def _every_orientation(
 
 def _check_plausible(maps: MapSet, method: Method, mask: NDArray[np.bool_], orientation: str) -> None:
     """Catch empty maps and wrong units, which give maps that look right and are wrong by a factor."""
+    order: Literal["C", "F"] = "F" if mask.flags.fnc else "C"  # in which the voxels are picked quickly
+    inside = mask.ravel(order)
     for name in (*method.needs, *method.uses):
         if name in _PLAUSIBLE and name in maps:
             least, most, expected, hint = _PLAUSIBLE[name]
-            values = maps.array(name)[mask]
+            values = maps.array(name).ravel(order)[inside]
+            values = values[:: max(1, values.size // _SAMPLE)]
             typical = float(np.percentile(np.abs(values), 99.9) if name == "local_field" else np.median(values))
             if not least < typical <= most:
                 which = "99.9th percentile of its magnitude" if name == "local_field" else "median"
@@ -176,12 +182,13 @@ def _check_plausible(maps: MapSet, method: Method, mask: NDArray[np.bool_], orie
 
 
 def _cropped(maps: MapSet, method: Method, box: Box) -> MapSet:
-    """Maps that the method knows, cut to the box; solvers add their own margin of zeros."""
+    """Maps that the method knows, cut to the box and laid out alike; solvers add their own margin of zeros."""
     affine = maps.grid.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [one.start for one in box]
     grid = Grid(tuple(one.stop - one.start for one in box), affine)
     names = [name for name in (*method.needs, *method.uses) if name in maps]
-    return MapSet(grid, maps.scan, {name: Map(name=name, data=maps.array(name)[box], grid=grid) for name in names})
+    data = {name: np.ascontiguousarray(maps.array(name)[box]) for name in names}
+    return MapSet(grid, maps.scan, {name: Map(name=name, data=one, grid=grid) for name, one in data.items()})
 
 
 def _sign_score(solution: Solution, maps: MapSet, mask: NDArray[np.bool_], box: Box) -> float | None:

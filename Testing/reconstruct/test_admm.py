@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +21,7 @@ _LIMIT = 0.7
 def kinds() -> torch.Tensor:
     drawn = np.random.default_rng(5).choice([QUADRATIC, SHRUNK, FREE], size=(3, *_SHAPE), p=[0.2, 0.6, 0.2])
     drawn[0, -1] = drawn[1, :, -1] = drawn[2, :, :, -1] = QUADRATIC
+    drawn[:, 2, 1:3] = drawn[:, 3:, :, :2] = drawn[:, :3, 2:, 3:] = QUADRATIC  # lines and ends of lines outside
     return torch.from_numpy(drawn.astype(np.uint8))
 
 
@@ -48,6 +52,20 @@ def test_compiled_sweep_and_operators_agree() -> None:
     for _ in range(3):
         volume = torch.from_numpy(rng.standard_normal(_SHAPE).astype(np.float32))
         torch.testing.assert_close(swept(volume), stepped.by_operators(volume), rtol=1e-5, atol=1e-5)
+
+
+def test_slabs_together_are_the_whole_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_slabs(kernel: Callable[..., object], count: int, _: int, *arguments: Any) -> None:
+        for first, last in ((3, 4), (0, 3), (4, count)):
+            kernel(first, last, *arguments)
+
+    differences, kind, rng = Differences(_VOXEL_MM), kinds(), np.random.default_rng(9)
+    volumes = [torch.from_numpy(rng.standard_normal(_SHAPE).astype(np.float32)) for _ in range(3)]
+    whole, parted = (TotalVariationSplit(kind, differences, _LIMIT) for _ in range(2))
+    expected = [whole(one) for one in volumes]
+    monkeypatch.setattr("ChiSepReconstructLib.optim.admm.in_parts", in_slabs)
+    for volume, swept in zip(volumes, expected, strict=True):
+        torch.testing.assert_close(parted(volume), swept, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(7, 5, 6), (6, 8, 7)])

@@ -59,6 +59,19 @@ def test_score_separates_right_from_inverted_phase(field_noise_ppm: float, rate_
     assert head.inverted_by(-1.0, field_noise_ppm, rate_noise_per_s) < -0.9  # measured −0.93 to −1
 
 
+@pytest.mark.parametrize("field_noise_ppm", [0.0, 0.05])
+def test_finer_voxels_give_the_same_score(field_noise_ppm: float) -> None:
+    """The score is told by blocks of about 2 mm: repeated voxels of half the size are blocks of what they repeat."""
+    head, (i, j, k) = _head(calcification_radius_mm=6.0), (2.2, 2.4, 2.6)
+    chi = head.chi + field_noise_ppm * np.random.default_rng(2).standard_normal(head.chi.shape).astype(np.float32)
+    coarse = phase_sign_score(chi, head.rate, head.mask, (i, j, k))
+    fine_chi, fine_rate = (one.repeat(2, 0).repeat(2, 1).repeat(2, 2) for one in (chi, head.rate))
+    fine_mask = head.mask.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    assert coarse is not None
+    assert 0.1 < coarse < 0.9  # the calcification keeps it from 1, where any would be equal
+    assert phase_sign_score(fine_chi, fine_rate, fine_mask, (i / 2, j / 2, k / 2)) == pytest.approx(coarse, abs=1e-6)
+
+
 def test_reference_and_scale_do_not_matter() -> None:
     head = _head()
     score = phase_sign_score(head.chi, head.rate, head.mask, _VOXEL_MM)

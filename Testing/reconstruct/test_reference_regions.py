@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from ChiSepReconstructLib.masks.csf import csf_mask
+from ChiSepReconstructLib.masks.csf import CsfOptions, csf_mask
 from ChiSepReconstructLib.masks.csf import ventricles as select_ventricles
 from ChiSepReconstructLib.masks.reference import reference_to
 
@@ -59,6 +59,23 @@ def test_no_csf_gives_an_empty_mask() -> None:
     r2star, brain, _ = _head()
     assert not csf_mask(np.full_like(r2star, 20.0), brain, _VOXEL_MM).any()
     assert not csf_mask(r2star, np.zeros_like(brain), _VOXEL_MM).any()
+    # No voxel's centre lies so near the centroid, and then none of a ventricle does.
+    assert not csf_mask(r2star, brain, _VOXEL_MM, CsfOptions(centre_radius_mm=0.1)).any()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_centre_is_a_sphere_about_the_centroid(seed: int) -> None:
+    """Single voxels of CSF, each a piece: those within the radius are found, with a lopsided brain."""
+    brain = np.zeros(_SHAPE, dtype=bool)
+    brain[5:58, 9:70, 2:39] = True
+    brain[:30, :, 28:] = False
+    scattered = np.zeros(_SHAPE, dtype=bool)
+    scattered[::2, ::2, ::2] = np.random.default_rng(seed).random((30, 40, 20)) < 0.1
+    options = CsfOptions(erosion_mm=0.0, centre_radius_mm=22.0, central_components=10**6)
+    distance_mm = np.linalg.norm((np.indices(_SHAPE).T - np.argwhere(brain).mean(axis=0)) * _VOXEL_MM, axis=-1).T
+    expected = scattered & brain & (distance_mm <= 22.0)
+    assert 50 < expected.sum() < (scattered & brain).sum() / 2
+    np.testing.assert_array_equal(select_ventricles(scattered, brain, _VOXEL_MM, options), expected)
 
 
 def test_reference_sets_the_region_to_zero() -> None:

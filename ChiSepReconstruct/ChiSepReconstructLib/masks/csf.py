@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ChiSepPreprocessLib.box import Box, bounding_box
 from ChiSepPreprocessLib.morphology import erode_mm
 
 from ..physics.operators import Vector
@@ -73,23 +74,33 @@ def ventricles(
     """Central part of candidates for CSF, without the sulci; see :func:`csf_mask`."""
     from scipy.ndimage import label
 
-    options = options or CsfOptions()
-    if not brain_mask.any():
-        return np.zeros_like(brain_mask)
+    options, found = options or CsfOptions(), np.zeros_like(brain_mask)
     deep = csf & erode_mm(brain_mask, options.erosion_mm, voxel_size_mm)
-    pieces, _ = label(deep & _near_centroid(brain_mask, voxel_size_mm, options.centre_radius_mm))
-    sizes = np.bincount(pieces.ravel())
+    if not deep.any():
+        return found
+    centre, near = _central_sphere(brain_mask, voxel_size_mm, options.centre_radius_mm)
+    pieces, _ = label(deep[centre] & near)
+    sizes = np.bincount(pieces.ravel(), minlength=1)
     sizes[0] = 0
     largest = np.argsort(sizes)[::-1][: options.central_components]
-    seeds = np.isin(pieces, largest[sizes[largest] > 0])
-    whole, _ = label(deep)
-    found: NDArray[np.bool_] = np.isin(whole, np.unique(whole[seeds]))
+    seeds = np.zeros_like(deep)
+    seeds[centre] = np.isin(pieces, largest[sizes[largest] > 0])
+    box = bounding_box(deep)
+    whole, count = label(deep[box])
+    chosen = np.zeros(count + 1, dtype=bool)
+    chosen[whole[seeds[box]]] = True
+    found[box] = chosen[whole]
     return found
 
 
-def _near_centroid(mask: NDArray[np.bool_], voxel_size_mm: Vector, radius_mm: float) -> NDArray[np.bool_]:
-    centroid = np.argwhere(mask).mean(axis=0)
-    offsets = [(np.arange(n) - c) * size for n, c, size in zip(mask.shape, centroid, voxel_size_mm, strict=True)]
+def _central_sphere(mask: NDArray[np.bool_], voxel_size_mm: Vector, radius_mm: float) -> tuple[Box, NDArray[np.bool_]]:
+    """Box of a sphere about a mask's centroid, and the sphere in it."""
+    offsets, spans = [], []
+    for axis, (length, size_mm) in enumerate(zip(mask.shape, voxel_size_mm, strict=True)):
+        counts = np.count_nonzero(mask, axis=tuple({0, 1, 2} - {axis}))
+        offset = (np.arange(length) - np.average(np.arange(length), weights=counts)) * size_mm
+        first, last = np.searchsorted(offset, -radius_mm), np.searchsorted(offset, radius_mm, side="right")
+        spans.append(slice(int(first), int(last)))
+        offsets.append(offset[spans[-1]])
     i, j, k = np.meshgrid(*offsets, indexing="ij", sparse=True)
-    near: NDArray[np.bool_] = np.square(i) + np.square(j) + np.square(k) <= radius_mm**2
-    return near
+    return (spans[0], spans[1], spans[2]), np.square(i) + np.square(j) + np.square(k) <= radius_mm**2

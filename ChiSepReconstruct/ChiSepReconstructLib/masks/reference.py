@@ -92,7 +92,7 @@ def _subtract(
     warnings: tuple[str, ...],
 ) -> tuple[NDArray[np.float32], Reference]:
     mean = float(chi_ppm[region].mean(dtype=np.float64))
-    referenced = np.where(brain_mask, chi_ppm - mean, 0.0).astype(np.float32)
+    referenced = np.where(brain_mask, chi_ppm - mean, 0.0).astype(np.float32, copy=False)
     return referenced, Reference(name, float(region.sum() * voxel_volume_mm3), mean, warnings)
 
 

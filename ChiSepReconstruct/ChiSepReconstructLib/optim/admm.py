@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..physics.fourier import PaddedFourier
 from ..physics.loops import in_parts
@@ -48,7 +49,8 @@ class TotalVariationSplit:
         self._kinds, self._differences = kinds, differences
         self._limit, self._isotropic = limit, isotropic
         self._dual = kinds.new_zeros(kinds.shape, dtype=torch.float32)
-        self._next = self._dual.clone() if kinds.device.type == "cpu" else self._dual
+        if kinds.device.type == "cpu":
+            self._next, self._spans = self._dual.clone(), _spans(kinds.numpy())
 
     def __call__(self, volume: Tensor) -> Tensor:
         """Update ``y`` and ``u`` to ``x`` = ``volume``, (I, J, K); give ``∇ᵀ(y − u)``."""
@@ -73,10 +75,18 @@ class TotalVariationSplit:
 
         result = torch.empty(volume.shape, dtype=volume.dtype)
         scales = np.array([1 / size for size in self._differences.voxel_size_mm], dtype=np.float32)
-        in_parts(shrink, volume.shape[0], volume.numel(), volume.numpy(), self._kinds.numpy(), self._dual.numpy(),
-                 scales, np.float32(self._limit), self._isotropic, self._next.numpy(), result.numpy())  # fmt: skip
+        in_parts(shrink, volume.shape[0], volume.numel(), volume.numpy(), self._kinds.numpy(), self._spans,
+                 self._dual.numpy(), scales, np.float32(self._limit), self._isotropic, self._next.numpy(),
+                 result.numpy())  # fmt: skip
         self._dual, self._next = self._next, self._dual
         return result
+
+
+def _spans(kinds: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """First voxel of each line along k with a difference in the split, and the first after the last; (I, J, 2)."""
+    used: NDArray[np.bool_] = np.asarray(np.any(kinds, axis=0))
+    ends = np.stack([used.argmax(axis=2), used.shape[2] - used[:, :, ::-1].argmax(axis=2)], axis=2)
+    return np.where(used.any(axis=2, keepdims=True), ends, 0)
 
 
 def inverse_spectrum(curvature: Tensor, penalty: float, fourier: PaddedFourier, voxel_size_mm: Vector) -> Tensor:

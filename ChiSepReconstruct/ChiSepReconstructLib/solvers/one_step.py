@@ -34,7 +34,7 @@ def divide(
     report("dipole inversion", 0.0)
     dipole = DipoleOperator((i, j, k), voxel_size_mm, b0_direction_ijk, padding=padding, device=best_device())
     inside = as_tensor(mask, dipole.device)
-    chi = dipole.filtered(as_tensor(local_field_ppm, dipole.device) * inside, response(dipole)) * inside
+    chi = dipole.filtered(as_tensor(local_field_ppm, dipole.device) * inside, response(dipole)).mul_(inside)
     report("dipole inversion", 1.0)
     inverted: NDArray[np.float32] = chi.cpu().numpy()
     return inverted

@@ -93,11 +93,8 @@ def tkd(
 
 def inverse_kernel(dipole: DipoleOperator, options: TkdOptions) -> Tensor:
     """``1 / D̃`` in the layout of the operator's spectra; 0 at ``k = 0``."""
-    import torch
-
     kernel = dipole.kernel
-    limit = torch.full_like(kernel, options.threshold).copysign_(kernel)
-    inverse = torch.where(kernel.abs() < options.threshold, limit, kernel).reciprocal_()
+    inverse = kernel.abs().clamp_min_(options.threshold).copysign_(kernel).reciprocal_()
     inverse[0, 0, 0] = 0.0
     if options.correct_underestimation:
         inverse /= dipole.fourier.mean(kernel * inverse)
