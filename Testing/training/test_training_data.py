@@ -11,7 +11,7 @@ import pytest
 
 from ChiSepPreprocessLib.artifacts import Grid
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.files import write_json, write_nifti
+from ChiSepPreprocessLib.files import read_json, write_json, write_nifti
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepReconstructLib.networks.weights.weight_set import Role
 from ChiSepReconstructLib.training.data import find_subjects, read_subjects
@@ -214,3 +214,14 @@ def test_published_options_are_those_of_the_paper() -> None:
     assert (qsm.optimiser.decay, qsm.optimiser.decay_steps) == (0.9999, 1)
     assert (chi.optimiser.decay, chi.optimiser.decay_steps) == (0.98, 1000)
     assert (chi.loss.l1, chi.loss.gradient, chi.loss.model) == (1, 0.1, 1) and r2prime.loss.model == 0
+
+
+@pytest.mark.parametrize(("frequency_hz", "field_strength_t"), [(None, 3.0), (123.2e6, 2.8935), (127.74e6, 3.0002)])
+def test_field_strength_is_that_of_the_imaging_frequency(
+    tmp_path: Path, frequency_hz: float | None, field_strength_t: float
+) -> None:
+    data = write_heads(tmp_path / "data", 3, (20, 19, 18))
+    for path in data.glob("*/*.json"):
+        write_json(path, {**read_json(path), "imaging_frequency_hz": frequency_hz})
+    for one in read_subjects(data, find_subjects(data, "qsmnet", DataOptions()), "qsmnet", DataOptions(), Reporter()):
+        assert one.field_strength_t == pytest.approx(field_strength_t, abs=1e-3)

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from ChiSepPreprocessLib.artifacts import Grid
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.files import read_json, write_json
+from ChiSepPreprocessLib.progress import Reporter
+from ChiSepReconstructLib.networks.engine import EngineOptions
+from ChiSepReconstructLib.networks.inference import NetworkChain
+from ChiSepReconstructLib.networks.options import NetworkOptions
 from ChiSepReconstructLib.networks.unet import UNet
 from ChiSepReconstructLib.networks.weights.state import Compression, from_safetensors, safetensors_notes, to_safetensors
 from ChiSepReconstructLib.networks.weights.store import verify
@@ -20,8 +25,10 @@ from ChiSepReconstructLib.networks.weights.weight_set import ROLES, Role, read_s
 from ChiSepReconstructLib.training.loop import train
 from ChiSepReconstructLib.training.options import AugmentationOptions, DataOptions, PatchOptions, TrainingOptions
 from ChiSepReconstructLib.training.packing import PackOptions, pack, read_trained
+from ChiSepReconstructLib.training.qsm_input import TrainedQsm
+from installed_weights import map_set
 from random_networks import brain_images, consistent_network
-from training_heads import write_heads
+from training_heads import TRAINED, make_maps, write_heads
 
 TINY = TrainingOptions(
     base_width=2, epochs=1, batch_size=2, device="cpu", augmentation=AugmentationOptions(angles_deg=(0.0,)),
@@ -99,8 +106,6 @@ def test_qsm_of_the_training_is_that_of_the_packed_network(trained: dict[Role, P
     kept = {path.stem: np.load(path) for path in sorted((trained["chisepnet"] / "qsm").glob("*.npy"))}
     assert list(kept) == ["s0000", "s0001", "s0002"]
     # Independently: the whole head in one forward pass, with zeros around it.
-    from training_heads import make_maps
-
     one, maps = read_trained(trained["qsmnet"]), make_maps(1, (20, 19, 18))
     scales, mask = one.constants.normalisation, maps["brain_mask"]
     image = np.pad(scales["local_field"].normalise(maps["local_field"], mask), 32)
@@ -109,6 +114,22 @@ def test_qsm_of_the_training_is_that_of_the_packed_network(trained: dict[Role, P
     expected = scales["chi_total"].restore(found[:20, :19, :18], mask)[mask]
     difference = np.linalg.norm(kept["s0001"] - expected) / np.linalg.norm(expected)
     assert difference < 0.02
+
+
+def test_qsm_of_the_training_is_that_of_the_pipelines(
+    trained: dict[Role, Path], data_folder: Path, tmp_path: Path
+) -> None:
+    """Also where the brain is not in a corner of its volume, which moves the poolings."""
+    pack("ours", {"qsmnet": trained["qsmnet"]}, PackOptions(compression="float32"))
+    around = ((9, 3), (11, 5), (10, 4))
+    data = {name: np.pad(one, around) for name, one in make_maps(7, (20, 19, 18)).items() if "/" not in name}
+    mask = data["brain_mask"]
+    made = TrainedQsm(trained["qsmnet"], tmp_path, "cpu", Reporter())("head", data["local_field"], mask)
+    maps = map_set(Grid(mask.shape, TRAINED), local_field=data["local_field"], brain_mask=mask)
+    options = NetworkOptions(engine=EngineOptions(device="cpu"))
+    chain = NetworkChain("qsmnet", maps, mask, options, ("qsmnet",), ("local_field",))
+    found = chain.frame.back({"chi_total": chain.restored("chi_total", chain.qsm(Reporter()))})["chi_total"]
+    assert np.abs(found - made).max() < 1e-4 * found[mask].std()
 
 
 def test_qsm_of_another_qsmnet_is_refused(trained: dict[Role, Path], tmp_path: Path) -> None:

@@ -23,11 +23,11 @@ def relaxivity_for(
     Parameters
     ----------
     weights : WeightSet
-        Its constant is used as it is within 5 % of its field strength.
+        Its constant holds at its field strength, and is scaled linearly to that of the scan.
     scan : ScanParameters
         Whose field strength its reference frequency tells.
     other_field_strength : bool
-        Scale the constant linearly to a field strength farther away, with a warning.
+        Go on at a field strength that is more than 5 % away, with a warning.
     instead : sequence of str
         Methods that serve any field strength, for the error message.
 
@@ -37,22 +37,19 @@ def relaxivity_for(
         If the field strength is another than the training's.
     """
     trained_t, actual_t = weights.field_strength_t, scan.reference_frequency_hz / GAMMA_HZ_PER_T
+    scaled = weights.relaxivity_hz_per_ppm * actual_t / trained_t
+    constants = Relaxivity(para_hz_per_ppm=scaled, dia_hz_per_ppm=scaled, preset=f"weights '{weights.name}'",
+                           field_strength_t=actual_t)  # fmt: skip
     if abs(actual_t / trained_t - 1) <= _SAME_FIELD_STRENGTH:
-        return _constants(weights, weights.relaxivity_hz_per_ppm, trained_t), ()
+        return constants, ()
     if not other_field_strength:
         raise InputError("field strength", f"{actual_t:.2f} T", f"{trained_t:.2f} T, at which the networks of the set "
                          f"'{weights.name}' were trained", f"Methods for any field strength: {', '.join(instead)}. "
                          "Or set other_field_strength, which scales the relaxometric constant.")  # fmt: skip
-    scaled = weights.relaxivity_hz_per_ppm * actual_t / trained_t
     warning = (f"The networks were trained at {trained_t:.2f} T and run at {actual_t:.2f} T, as asked for: relaxation "
                f"is divided by {scaled:.1f} instead of {weights.relaxivity_hz_per_ppm:.1f} Hz/ppm, and R2, noise and "
                "contrast are others than those of the training.")  # fmt: skip
-    return _constants(weights, scaled, actual_t), (warning,)
-
-
-def _constants(weights: WeightSet, hz_per_ppm: float, field_strength_t: float) -> Relaxivity:
-    return Relaxivity(para_hz_per_ppm=hz_per_ppm, dia_hz_per_ppm=hz_per_ppm, preset=f"weights '{weights.name}'",
-                      field_strength_t=field_strength_t)  # fmt: skip
+    return constants, (warning,)
 
 
 def domain_warnings(weights: WeightSet, voxel_size_mm: Sequence[float]) -> tuple[str, ...]:

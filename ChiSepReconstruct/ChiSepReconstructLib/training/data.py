@@ -21,6 +21,7 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.files import read_json, read_mask, read_nifti
 from ChiSepPreprocessLib.given import check_given
 from ChiSepPreprocessLib.progress import Reporter
+from ChiSepPreprocessLib.quantities import GAMMA_HZ_PER_T
 from ChiSepPreprocessLib.sidecars import b0_direction
 from ChiSepPreprocessLib.threads import thread_count
 
@@ -245,7 +246,14 @@ def _letter(direction: NDArray[np.float64]) -> str:
 
 
 def _field_strength(name: str, notes: list[dict[str, Any]]) -> float | None:
-    told = {float(one["field_strength_t"]) for one in notes if one.get("field_strength_t") is not None}
-    if len(told) > 1:
-        raise InputError(f"sidecars of {name}", f"field strengths {sorted(told)} T", "maps of one scan")
-    return told.pop() if told else None
+    """In T, by the imaging frequency where it is told: "3 T" is 2.89 T on some scanners."""
+    nominal_t, frequency_hz = (
+        {float(one[key]) for one in notes if one.get(key) is not None}
+        for key in ("field_strength_t", "imaging_frequency_hz")
+    )
+    if len(nominal_t) > 1 or len(frequency_hz) > 1:
+        got = f"field strengths {sorted(nominal_t)} T, imaging frequencies {sorted(frequency_hz)} Hz"
+        raise InputError(f"sidecars of {name}", got, "maps of one scan")
+    if frequency_hz:
+        return frequency_hz.pop() / GAMMA_HZ_PER_T
+    return nominal_t.pop() if nominal_t else None

@@ -14,6 +14,7 @@ from ChiSepPreprocessLib.files import read_json, write_json, writing
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..networks.engine import Engine, EngineOptions
+from ..networks.field_of_view import through_network
 from ..networks.normalisation import Normalisation
 from .packing import Trained, read_trained
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 Volume = NDArray[np.float32]
 
 _NOTE = "qsmnet.json"
-
-#: Zeros around the brain's box, as in the pipelines that use the networks.
-_FIELD_OF_VIEW_MARGIN = 32
 
 
 class TrainedQsm:
@@ -82,8 +80,6 @@ class TrainedQsm:
     def _made(self, name: str, local_field_ppm: Volume, mask: NDArray[np.bool_]) -> Volume:
         scales: Mapping[str, Normalisation] = self.trained.constants.normalisation
         self._network = self._network or self.trained.network()
-        around = [(_FIELD_OF_VIEW_MARGIN,) * 2] * 3
-        image = np.pad(scales["local_field"].normalise(local_field_ppm, mask), around)
-        found = self._engine.run(self._network, image[None], self._report, f"QSM of {name}", np.pad(mask, around))[0]
-        i, j, k = (slice(_FIELD_OF_VIEW_MARGIN, _FIELD_OF_VIEW_MARGIN + n) for n in mask.shape)
-        return scales["chi_total"].restore(found[i, j, k], mask)
+        image = scales["local_field"].normalise(local_field_ppm, mask)
+        found = through_network(self._engine, self._network, image[None], mask, self._report, f"QSM of {name}", 1)[0]
+        return scales["chi_total"].restore(found, mask)
