@@ -61,7 +61,7 @@ def check_one_source(path: Path, maps_mark: str, mark: str) -> None:
         If they would be; overwriting is no way out, as it would take away the maps that all is made of.
     """
     record = read_record(path)
-    if record.get("fingerprint") == maps_mark != mark and record.get("methods"):
+    if record.get("fingerprint") == maps_mark != mark and _holds_chi(path, record):
         raise InputError("output folder", f"{path}, whose χ maps were made with R2′ from elsewhere",
                          "χ maps with R2′ from one source in a folder", "Choose another one with -o.")  # fmt: skip
 
@@ -155,6 +155,12 @@ class RunFolder:
         rest = {key: value for key, value in content.items() if key not in ("version", "fingerprint")}
         write_json(self.path / _RECORD, {"version": __version__, "fingerprint": self.mark, **rest})
 
+    def extend_record(self, added: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
+        """Write into ``provenance.json`` what is new; ``methods`` and ``seconds`` that are there stay listed."""
+        record = read_record(self.path)
+        joined = {key: {**record.get(key, {}), **added.get(key, {})} for key in ("methods", "seconds")}
+        self.record({**(defaults or {}), **record, **added, **joined})
+
     def complete_maps(self, grid: Grid) -> dict[str, Map]:
         """Maps of the same run that an earlier try completed."""
         folder = self.path / MAPS
@@ -192,7 +198,7 @@ def opened(path: Path, mark: str, *, overwrite: bool = False) -> Iterator[RunFol
             record = read_record(path)
             _remove_parts(path, record)
         previous = record.get("fingerprint")
-        maps = record if _has_maps_alone(record, mark) else {}
+        maps = record if _has_maps_alone(path, record, mark) else {}
         if previous in (None, mark) or _is_bare(path, record) or maps:
             folder = RunFolder(path, mark)
             if previous != mark:
@@ -206,10 +212,15 @@ def opened(path: Path, mark: str, *, overwrite: bool = False) -> Iterator[RunFol
                              "a new or empty folder", "Choose another one, or add --overwrite.")  # fmt: skip
 
 
-def _has_maps_alone(record: Mapping[str, Any], mark: str) -> bool:
+def _has_maps_alone(path: Path, record: Mapping[str, Any], mark: str) -> bool:
     """Whether the maps are those of the run of this mark, and there are no χ maps of any."""
     own = fingerprint_of_maps(str(record.get("fingerprint", "")))
-    return not record.get("methods") and own == fingerprint_of_maps(mark)
+    return own == fingerprint_of_maps(mark) and not _holds_chi(path, record)
+
+
+def _holds_chi(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a method left χ maps, finished or not; R2′ by R2PRIMEnet is none."""
+    return any(any((path / name).glob("chi_*")) for name in record.get("methods", {}))
 
 
 def _is_bare(path: Path, record: Mapping[str, Any]) -> bool:

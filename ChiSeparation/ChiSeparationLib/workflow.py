@@ -243,12 +243,13 @@ def _reconstructed(
             orientations = tuple(reconstruct(one, method=name, options=options, progress=each.forward)
                                  for one, each in zip(turned, parts, strict=True))  # fmt: skip
             inputs = replace(study, maps=results[name], orientations=orientations)
+        folder.extend_record({"state": "started", "methods": {name: {"maps": []}}})  # if killed, no map is unlisted
         for made in method.gives:
             folder.keep(found[made], study.maps.scan, name)
         seconds[name] = time.perf_counter() - started
-    done = replace(study, results=results)
-    _extend_record(folder, done, seconds)
-    return done
+        _extend_record(folder, replace(study, results=results), seconds)
+    folder.extend_record({"state": "done"})
+    return replace(study, results=results)
 
 
 def study_from_maps(
@@ -381,18 +382,13 @@ def _record(
 
 
 def _extend_record(folder: RunFolder, study: Study, seconds: Mapping[str, float]) -> None:
-    record = read_record(folder.path)
+    """Write which maps are complete."""
     added = {name: {"maps": list(get(name).gives), "options": dict(result[get(name).gives[0]].options)}
              for name, result in study.results.items()}  # fmt: skip
-    folder.record({
-        "inputs": ["maps"],
-        "maps": list(study.maps),
-        **record,
-        "state": "done",
-        "methods": {**record.get("methods", {}), **added},
-        "warnings": list(study.warnings),
-        "seconds": {**record.get("seconds", {}), **_rounded(seconds)},
-    })  # fmt: skip
+    folder.extend_record(
+        {"methods": added, "warnings": list(study.warnings), "seconds": _rounded(seconds)},
+        {"inputs": ["maps"], "maps": list(study.maps)},
+    )
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:

@@ -6,22 +6,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import installed_weights
-from ChiSeparationLib import presentation
+from ChiSeparationLib import presentation, workflow
 from ChiSeparationLib.console import Console
 from ChiSeparationLib.presentation import present
-from ChiSeparationLib.run_folder import read_record, read_run
+from ChiSeparationLib.run_folder import RunFolder, read_record, read_run
 from ChiSeparationLib.study import Study
 from ChiSeparationLib.workflow import Inputs, run, run_preprocess, run_reconstruct, study_from_maps
-from ChiSepPreprocessLib.artifacts import Acquisition, Map, MapSet
+from ChiSepPreprocessLib.artifacts import Acquisition, Map, MapSet, ScanParameters
 from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
 from ChiSepPreprocessLib.files import write_map
 from ChiSepPreprocessLib.given import check_given_maps
 from ChiSepPreprocessLib.progress import Status
+from ChiSepReconstructLib.methods import get
 from ChiSepReconstructLib.networks import inference
 from ChiSepReconstructLib.networks.weights.weight_set import WeightSet
 from ChiSepReconstructLib.pipeline import reconstruct
@@ -109,6 +111,66 @@ def test_chi_maps_of_two_sources_do_not_share_a_folder(weights: WeightSet, tmp_p
     assert set(read_record(other)["methods"]) == {"r2primenet", "closed-form", "emmerich"}
     with pytest.raises(InputError, match="holds a run with other inputs"):
         separated(first, other, "apart", source="maps")
+
+
+class KilledError(BaseException):
+    """The process ends: nothing after it is executed."""
+
+
+@pytest.mark.parametrize(
+    "killed_at", ["emmerich computed", "closed-form/chi_dia written", "closed-form/chi_total written"]
+)
+def test_chi_maps_of_a_killed_run_do_not_share_a_folder_with_another_source(
+    weights: WeightSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    compute, keep = reconstruct, RunFolder.keep
+
+    def computed(maps: MapSet, *, method: str, **given: Any) -> MapSet:
+        if killed_at == f"{method} computed":
+            raise KilledError
+        return compute(maps, method=method, **given)
+
+    def written(self: RunFolder, one: Map, scan: ScanParameters, folder: str = "maps") -> None:
+        if killed_at == f"{folder}/{one.name} written":
+            raise KilledError
+        keep(self, one, scan, folder)
+
+    out = tmp_path / "run"
+    on_disk(head(), out / "maps")
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(workflow, "reconstruct", computed)
+        patched.setattr(RunFolder, "keep", written)
+        separated(out, out, "closed-form", "emmerich")
+    record = read_record(out)
+    assert (record["state"], record["fingerprint"][-11:]) == ("started", "+r2primenet")
+    complete = killed_at == "emmerich computed"
+    listed = {"r2primenet": ["r2prime"], "closed-form": list(get("closed-form").gives) if complete else []}
+    assert {name: one["maps"] for name, one in record["methods"].items()} == listed
+    assert ("chi_para" in read_run(out)) == complete
+    left = {path.parent.name for path in out.rglob("chi_*")}
+    if left:
+        assert left == {"closed-form"}
+        with pytest.raises(InputError, match="R2′ from one source in a folder"):
+            separated(out, out, "apart", source="maps")
+        separated(out, out, "closed-form", "emmerich")
+        assert list(read_record(out)["methods"]) == ["r2primenet", "closed-form", "emmerich"]
+    else:
+        separated(out, out, "apart", source="maps")
+        assert read_record(out)["methods"]["apart"]["maps"]
+        assert {path.parent.name for path in out.rglob("chi_*")} == {"apart"}
+    assert read_record(out)["state"] == "done"
+
+
+def test_r2primenet_run_by_itself_binds_a_folder_to_no_source(weights: WeightSet, tmp_path: Path) -> None:
+    for source in ("r2primenet", "maps"):
+        out = tmp_path / source
+        on_disk(head(), out / "maps")
+        alone = run_reconstruct(study_from_maps(out, out), ("r2primenet",))
+        both = separated(out, out, "closed-form", source=source)
+        assert list(read_record(out)["methods"]) == ["r2primenet", "closed-form"]
+        used = {"r2primenet": "r2primenet", "maps": "given"}[source]
+        assert both.results["closed-form"]["chi_para"].options["inputs"]["r2prime"] == used
+        assert alone.mark == both.mark.partition("+")[0]
 
 
 def test_every_orientation_gets_its_own_r2prime(weights: WeightSet, tmp_path: Path) -> None:

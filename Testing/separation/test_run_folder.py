@@ -184,3 +184,36 @@ def test_a_process_killed_before_the_new_run_is_complete_leaves_the_old_one(
     with opened(old_run, "one"):
         pass
     assert is_old(old_run)
+
+
+@pytest.mark.parametrize(("method", "name"), [("r2primenet", "r2prime"), ("closed-form", "chi_para")])
+def test_maps_alone_go_on_with_r2prime_from_elsewhere_and_chi_maps_do_not(
+    tmp_path: Path, method: str, name: str
+) -> None:
+    folder = RunFolder(tmp_path, "one")
+    folder.extend_record({"state": "started", "methods": {method: {"maps": []}}})
+    run_folder.check_one_source(tmp_path, "one", "one+r2primenet")
+    (tmp_path / method).mkdir()
+    (tmp_path / method / f"{name}.nii.gz").write_text("map")
+    if name == "r2prime":
+        run_folder.check_one_source(tmp_path, "one", "one+r2primenet")
+        with opened(tmp_path, "one+r2primenet"):
+            assert list(read_record(tmp_path)["methods"]) == [method]
+    else:
+        with pytest.raises(InputError, match="R2′ from elsewhere"):
+            run_folder.check_one_source(tmp_path, "one", "one+r2primenet")
+        with pytest.raises(InputError, match="other inputs"), opened(tmp_path, "one+r2primenet"):
+            pass
+        assert read_record(tmp_path)["fingerprint"] == "one"
+
+
+def test_a_record_that_is_extended_keeps_what_it_had(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "one")
+    folder.record(
+        {"state": "done", "methods": {"tkd": {"maps": ["chi_total"]}}, "seconds": {"tkd": 1}, "inputs": ["gre"]}
+    )
+    folder.extend_record({"state": "started", "methods": {"apart": {"maps": []}}}, {"inputs": ["maps"], "maps": []})
+    record = read_record(tmp_path)
+    assert list(record.pop("methods")) == ["tkd", "apart"]
+    del record["version"]
+    assert record == {"fingerprint": "one", "state": "started", "seconds": {"tkd": 1}, "inputs": ["gre"], "maps": []}
