@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,17 @@ from ChiSepPreprocessLib.artifacts import Array, MapSet
 from ChiSepPreprocessLib.files import read_mapset, read_nifti, write_map
 from ChiSepPreprocessLib.pipeline import preprocess
 from ChiSepReconstructLib.evaluation.evaluate import evaluate, evaluate_regions, evaluation_mask
+from ChiSepReconstructLib.evaluation.metrics import nrmse
 from ChiSepReconstructLib.methods import METHODS, get
 from ChiSepReconstructLib.pipeline import reconstruct
 
 #: In place of a method's name: R2′ as measured, for comparison.
 SPIN_ECHO = "spin-echo"
+#: The same: for each map one number, the mean of the true one. What it reaches, any map of the right mean reaches.
+MEAN_OF_TRUTH = "mean-of-truth"
+#: Of the kept figures; another one where they have other keys or meanings.
+_FIGURES = 2
+_JUDGED = ("chi_total", "chi_para", "chi_dia", "r2prime")
 #: Kind and radius (mm) of the spheres; each patient gets one of each.
 _SPHERES = (("para", 4.0), ("dia", 4.0), ("para", 2.0), ("dia", 2.0))
 _NO_REGIONS = ("csf", "vein", "scalp", "skull", "soft_tissue")
@@ -37,7 +43,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One way to make maps: a method of the registry with its options, or :data:`SPIN_ECHO`.
+    """One way to make maps: a method of the registry with its options, or a constant of this module.
 
     ``identity`` tells sets of weights of the same name apart; ``inputs`` are what preprocessing made, or ``true`` maps.
     """
@@ -51,7 +57,7 @@ class Case:
     @property
     def file_name(self) -> str:
         """Where its figures are kept."""
-        known = json.dumps([self.method, dict(self.options), self.identity, self.inputs], sort_keys=True)
+        known = json.dumps([_FIGURES, self.method, dict(self.options), self.identity, self.inputs], sort_keys=True)
         return f"{self.method}-{hashlib.sha256(known.encode()).hexdigest()[:12]}.json"
 
 
@@ -89,25 +95,47 @@ def spheres(patient: Phantom, chi_ppm: float) -> list[Source]:
 def judge(folder: Path, case: Case, planted: bool) -> Row:
     """Make one case's maps in this process and hold them against the truth: the spheres, or everything else."""
     maps, truth = read_mapset(folder / case.inputs), read_mapset(folder / "truth")
-    make, gives = maker(case)
+    make, gives = maker(case, truth)
     seconds, result = timed(lambda: make(maps))
     row: Row = {"seconds": seconds, "gives": list(gives)}
     if planted:
         return {**row, "spheres": list(recovered(result, truth))}
     labels = read_nifti(folder / "truth" / "labels.nii.gz")[0].astype(np.int32)
-    row["maps"] = {name: _in_ppm(one) for name, one in evaluate(result, truth, gives).items()}
+    row["maps"] = {
+        name: {**_in_ppm(one), "nrmse_centred_percent": nrmse_centred(name, result, truth)}
+        for name, one in evaluate(result, truth, gives).items()
+    }
     row["regions"] = region_means(result, truth, labels, gives)
-    if separates(case.method):
+    if "chi_para" in gives:
         row["lesions"] = classified_lesions(result, truth, labels, designed_classes(folder / "truth"))
     return row
 
 
-def maker(case: Case) -> tuple[Callable[[MapSet], MapSet], tuple[str, ...]]:
+def maker(case: Case, truth: MapSet) -> tuple[Callable[[MapSet], MapSet], tuple[str, ...]]:
     """What makes the maps of a case, and their names."""
     if case.method == SPIN_ECHO:
         return lambda maps: maps, ("r2prime",)
+    if case.method == MEAN_OF_TRUTH:
+        return lambda maps: means(truth, maps), _JUDGED
     gives = get(case.method).gives
     return lambda maps: reconstruct(maps, method=case.method, options=case.options), gives
+
+
+def means(truth: MapSet, measured: MapSet) -> MapSet:
+    """Every map as the mean of the true one in the voxels that are evaluated, the constant of the least error."""
+    constants = []
+    for name in _JUDGED:
+        mean = truth.array(name)[evaluation_mask(name, measured, truth)[0]].mean(dtype=np.float64)
+        data = np.full(truth.grid.shape, mean, dtype=np.float32)
+        constants.append(replace(truth[name], data=data, method=MEAN_OF_TRUTH))
+    return measured.including(*constants)
+
+
+def nrmse_centred(name: str, result: MapSet, truth: MapSet) -> float:
+    """NRMSE in percent once each map's own mean is taken off, in the voxels that are evaluated: 100 for a constant."""
+    mask, _ = evaluation_mask(name, result, truth)
+    x, r = (one.array(name)[mask].astype(np.float64) for one in (result, truth))
+    return nrmse(x - x.mean(), r - r.mean(), np.ones(x.shape, dtype=np.bool_))
 
 
 def _in_ppm(metrics: Row) -> Row:

@@ -1,4 +1,4 @@
-"""Spheres of any susceptibility planted into a simulated patient's echoes, beyond what networks were trained on.
+"""Spheres of any susceptibility planted into a simulated patient's echoes: how methods hold at strong sources.
 
 The field of a sphere is exact, so that nothing has to be simulated again: its phase, its static dephasing and the
 dephasing inside the voxels around it multiply the echoes, and noise is added back to where they fade.

@@ -1,15 +1,21 @@
 """Trained networks on held-out simulated patients, beside methods without networks: the χ-sepnet paper's evaluation.
 
     .venv/bin/python Testing/benchmarks/trained.py --weights NAME_OR_FOLDER [--ablations NAME_OR_FOLDER ...]
-        [--folder FOLDER] [--seeds 50 ... 57] [--planted-seeds 50 51] [--training-maximum 0.3]
-        [--network-options '{"resolution": "best"}'] [--methods NAME ...] [--coarse]
+        [--folder FOLDER] [--seeds 50 ... 57] [--planted-seeds 50 51] [--reference-ppm 0.3] [--multiples 1 2 5 10]
+        [--training-data FOLDER] [--network-options '{"resolution": "best"}'] [--methods NAME ...] [--coarse]
 
 The patients are those of ``patients.py`` with other anatomies (seeds from 50 on, which nothing else uses): made at
-0.5 mm by the tests' phantom, which shares no line with the training's simulation, their echoes taken through the whole
-preprocessing. Printed are Table 1 of Kim et al. 2025, region means (Figure 5), the input ablation, lesions by class and
-size, spheres beyond the training's values (also from true maps, since preprocessing may leave the strongest out of its
-field mask), and what was to be reached. The paper's figures are in vivo against χ-sep-COSMOS and stand beside these as
-orientation. ``--ablations`` are sets whose χ-sepnet takes fewer inputs.
+0.5 mm by the tests' phantom, their echoes taken through the whole preprocessing. The phantom shares no line of code
+with the training's simulation, but it is no independent judge: both take tissue means from the same sources
+(``ChiSepPhantoms/tissues.py`` and ``training/anatomy/tissues.py`` agree in nine tissues), both start from nilearn's
+MNI template, and both use 114 Hz/ppm at 2.893 T. A network that only learnt these values does well here.
+
+Printed are Table 1 of Kim et al. 2025, region means (Figure 5), the input ablation, lesions by class and size, strong
+spheres (also from true maps, since preprocessing may leave the strongest out of its field mask), and what was to be
+reached. Maps of χ_para, χ_dia and R2′ are mostly mean: every table of errors has a row for a constant map, and the
+NRMSE also without the means. The paper's figures are in vivo against χ-sep-COSMOS and stand beside these as
+orientation. ``--ablations`` are sets whose χ-sepnet takes fewer inputs; ``--training-data`` is the folder of heads that
+the set was trained on, of which the largest values are read.
 
 With ``--folder`` simulated patients (about 100 MB each) and the figures of each method are kept there and not made
 again; figures of networks are kept by their weights' SHA-256 and options. Delete what changed code makes void.
@@ -28,14 +34,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from judged import SPIN_ECHO, Case, Row, judge, separates, write_examination
+from judged import MEAN_OF_TRUTH, SPIN_ECHO, Case, Row, judge, separates, write_examination
 from methods import CONSTANT, alone, takes_constant
 from patients import one_of_them
-from trained_tables import reports
+from trained_tables import CONSTANT_MAP, reports
 
 from ChiSepPhantoms import PhantomOptions
 from ChiSepPreprocessLib.errors import ChiSepError, InputError
-from ChiSepPreprocessLib.files import write_json
+from ChiSepPreprocessLib.files import read_nifti, write_json
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepReconstructLib.methods import METHODS, get
 from ChiSepReconstructLib.networks.weights.checks import is_plain_name
@@ -56,8 +62,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keeps patients and figures, to resume")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(FIRST_SEED, FIRST_SEED + 8)))
     parser.add_argument("--planted-seeds", type=int, nargs="*", default=[FIRST_SEED, FIRST_SEED + 1])
-    parser.add_argument("--multiples", type=float, nargs="+", default=[1.0, 2.0, 5.0, 10.0])
-    parser.add_argument("--training-maximum", type=float, default=0.3, help="of χ_para and χ_dia, ppm")
+    parser.add_argument("--multiples", type=float, nargs="+", default=[1.0, 2.0, 5.0, 10.0], help="of --reference-ppm")
+    parser.add_argument("--reference-ppm", type=float, default=0.3, help="χ of the spheres, not of a training")
+    parser.add_argument("--training-data", type=Path, help="heads of the training, for their largest χ")
     parser.add_argument("--methods", nargs="*", default=[*_SEPARATION, *_QSM], choices=_without_networks())
     parser.add_argument("--network-options", type=_json_object, default={}, help='such as {"resolution": "best"}')
     parser.add_argument("--coarse", action="store_true", help="voxels of twice the size, for a quick look")
@@ -88,9 +95,11 @@ def run(chosen: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         patients = {seed: patient_of(seed, chosen.coarse) for seed in (*chosen.seeds, *chosen.planted_seeds)}
         main_set, *ablations = use_weights([chosen.weights, *chosen.ablations], Path(scratch) / "data")
+        maxima_ppm = largest_ppm(chosen.training_data) if chosen.training_data else None
         networks = network_cases(main_set, chosen.network_options)
         ablated = [ablation_case(one, chosen.network_options) for one in ablations]
-        cases = [*networks, *ablated, *(classical_case(name) for name in chosen.methods), Case("spin echo", SPIN_ECHO)]
+        cases = [*networks, *ablated, *(classical_case(name) for name in chosen.methods), Case("spin echo", SPIN_ECHO),
+                 Case(CONSTANT_MAP, MEAN_OF_TRUTH)]  # fmt: skip
         folder = chosen.folder or Path(scratch) / "patients"
         found = {
             f"{seed}: {patients[seed][0]}": rows_of(folder / str(seed), patients[seed][1], cases, None)
@@ -100,14 +109,11 @@ def run(chosen: argparse.Namespace) -> None:
         separating += [classical_case(name) for name in _PLANTED_METHODS if name in chosen.methods]
         separating += [replace(one, title=f"{one.title}, true inputs", inputs="true") for one in separating]
         planted = {
-            multiple: [
-                rows_of(folder / f"{seed}-planted-{multiple * chosen.training_maximum:g}ppm", patients[seed][1],
-                        separating, multiple * chosen.training_maximum)
-                for seed in chosen.planted_seeds
-            ]
-            for multiple in chosen.multiples
+            ppm: [rows_of(folder / f"{seed}-planted-{ppm:g}ppm", patients[seed][1], separating, ppm)
+                  for seed in chosen.planted_seeds]
+            for ppm in (one * chosen.reference_ppm for one in chosen.multiples)
         }  # fmt: skip
-        for text in reports(found, planted, main_set, chosen.training_maximum):
+        for text in reports(found, planted, main_set, training_maxima_ppm=maxima_ppm):
             sys.stdout.write(f"{text}\n\n")
 
 
@@ -123,6 +129,21 @@ def patient_of(seed: int, coarse: bool) -> tuple[str, PhantomOptions]:
         options, voxel_size_mm=(2 * i, 2 * j, 2 * k), fine_mm=2 * options.fine_mm,
         se_voxel_size_mm=(2 * se_i, 2 * se_j, 2 * se_k),
     )  # fmt: skip
+
+
+def largest_ppm(heads: Path) -> tuple[float, float]:
+    """Largest true χ_para and χ_dia of a training's heads, ppm.
+
+    Raises
+    ------
+    InputError
+        If the folder has no such heads.
+    """
+    para, dia = ([float(read_nifti(one)[0].max()) for one in sorted(heads.glob(f"*/truth/chi_{kind}.nii*"))]
+                 for kind in ("para", "dia"))  # fmt: skip
+    if not para or not dia:
+        raise InputError("training data", f"'{heads}' without maps", "NAME/truth/chi_{para,dia}.nii.gz in it")
+    return max(para), max(dia)
 
 
 def use_weights(names: Sequence[str], data: Path) -> list[WeightSet]:

@@ -14,7 +14,10 @@ import installed_weights
 from ChiSepPhantoms import Phantom, write_truth
 from ChiSepPhantoms.field import dipole_field_ppm
 from ChiSepPhantoms.tissues import relaxivities_hz_per_ppm
+from ChiSepPreprocessLib.artifacts import Grid
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.files import read_mapset, write_nifti
+from ChiSepReconstructLib.evaluation.evaluate import evaluation_mask
 from ChiSepReconstructLib.networks.weights.store import DATA_VARIABLE, weights_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -23,9 +26,10 @@ import lesion_classes
 import planted
 import trained
 import trained_tables
-from judged import SPIN_ECHO, Case, judge, recovered, spheres, write_examination
+from judged import MEAN_OF_TRUTH, SPIN_ECHO, Case, judge, nrmse_centred, recovered, spheres, write_examination
 
-MAXIMUM_PPM = 0.3
+STRONG_PPM = 0.3
+CONSTANT = Case(trained_tables.CONSTANT_MAP, MEAN_OF_TRUTH)
 
 
 def silent(patient: Phantom, sigma: float = 0.0) -> Phantom:
@@ -92,12 +96,12 @@ def test_noise_stays_what_it_was(patient: Phantom) -> None:
 
 
 def test_truth_holds_the_spheres(patient: Phantom) -> None:
-    sources = spheres(patient, MAXIMUM_PPM)
+    sources = spheres(patient, STRONG_PPM)
     truth, before = planted.plant(patient, sources).truth, patient.truth
     volume = before.grid.voxel_volume_mm3
     added = {name: truth.array(name).astype(float) - before.array(name) for name in truth if name != "lesions"}
     for kind in ("para", "dia"):
-        moment = sum(MAXIMUM_PPM * 4 / 3 * np.pi * one.radius_mm**3 for one in sources if one.kind == kind)
+        moment = sum(STRONG_PPM * 4 / 3 * np.pi * one.radius_mm**3 for one in sources if one.kind == kind)
         assert added[f"chi_{kind}"].sum() * volume == pytest.approx(moment, rel=0.01)
     para, dia = relaxivities_hz_per_ppm(patient.options.relaxivity, patient.options.field_strength_t)
     np.testing.assert_allclose(added["chi_total"], added["chi_para"] - added["chi_dia"], atol=1e-6)
@@ -174,6 +178,27 @@ def test_measured_r2prime_has_the_papers_peak(examination: Path) -> None:
     assert 0.04 < rms_ppm < 0.09
 
 
+def test_a_constant_map_is_judged_too(examination: Path) -> None:
+    """It has the error that the truth's mean and variation say, and none of its contrast."""
+    row, truth = judge(examination, CONSTANT, planted=False), read_mapset(examination / "truth")
+    measured = read_mapset(examination / "measured")
+    for name, metrics in row["maps"].items():
+        true = truth.array(name)[evaluation_mask(name, measured, truth)[0]].astype(float)
+        assert metrics["nrmse_percent"] == pytest.approx(100 * true.std() / np.sqrt(np.mean(true**2)), rel=1e-4)
+        assert metrics["nrmse_centred_percent"] == pytest.approx(100.0, rel=1e-6)
+    assert {one["chi_para"]["class"] for one in row["lesions"]} == {"isointense"}
+
+
+def test_centred_error_is_blind_to_an_offset_alone(patient: Phantom) -> None:
+    truth = patient.truth
+    shifted, doubled = (
+        truth.including(replace(truth["chi_para"], data=data.astype(np.float32)))
+        for data in (truth.array("chi_para") + 0.05, 2 * truth.array("chi_para"))
+    )
+    assert nrmse_centred("chi_para", shifted, truth) < 1e-3
+    assert nrmse_centred("chi_para", doubled, truth) == pytest.approx(100.0, rel=1e-4)
+
+
 def test_figures_of_networks(examination: Path, data_folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
     """Random ones: every figure is there, however bad."""
     installed_weights.install(voxel_size_mm=(5.0, 5.0, 5.0), largest_voxel_mm=5.0)
@@ -181,13 +206,19 @@ def test_figures_of_networks(examination: Path, data_folder: Path, tmp_path: Pat
     weights = trained.use_weights(["random"], tmp_path / "copies")[0]
     cases = trained.network_cases(weights, {})
     assert [one.method for one in cases] == ["qsmnet", "chi-sepnet-r2prime", "chi-sepnet-r2star", "r2primenet"]
-    quick = [cases[2], Case("quick", "closed-form", {"qsm": {"method": "tkd"}})]
+    quick = [cases[2], Case("quick", "closed-form", {"qsm": {"method": "tkd"}}), CONSTANT]
     rows = {one.title: judge(examination, one, planted=False) for one in quick}
-    text = "\n".join(trained_tables.reports({"50": rows}, {}, weights, MAXIMUM_PPM))
-    assert "| chi-sepnet-r2star, χ_para: NRMSE, % | ≤ 41.6 |" in text
+    assert "no independent judge" not in next(trained_tables.reports({"50": rows}, {}, weights))
+    simulated = replace(weights, training_domain="simulated")
+    text = "\n".join(trained_tables.reports({"50": rows}, {}, simulated))
+    assert "the mean susceptibilities of nine tissues, nilearn's MNI template and 114 Hz/ppm at 2.893 T" in text
+    constant = rows[CONSTANT.title]["maps"]["chi_para"]["nrmse_percent"]
+    assert f"| chi-sepnet-r2star, χ_para: NRMSE, % | ≤ 41.6 | {constant:.1f} (reached) |" in text
+    # QSM, χ_para, χ_dia, R2′, in each patient, lesions.
+    assert text.count(f"\n| {CONSTANT.title} |") == 6
     assert "38.4 / 41.6 / 55.3 / 0.927" in text
     assert "MISSED" in text
-    assert "| chi-sepnet-r2star, χ_para: NRMSE over chi-sep-medi's | ≤ 0.7 | not measured |  |" in text
+    assert "| chi-sepnet-r2star, χ_para: NRMSE over chi-sep-medi's | ≤ 0.7 |  | not measured |  |" in text
 
 
 def test_missing_weights_are_said(data_folder: Path, tmp_path: Path) -> None:
@@ -238,8 +269,8 @@ def test_training_and_tuning_seeds_are_refused() -> None:
 
 def row(error: float, slope: float, classes: tuple[str, str]) -> dict[str, Any]:
     """Figures of a separation, all of one kind."""
-    metrics = {"nrmse_percent": error, "nrmse_detrended_percent": error, "psnr_db": 30.0, "hfen_percent": 50.0,
-               "ssim": 0.9}  # fmt: skip
+    metrics = {"nrmse_percent": error, "nrmse_centred_percent": 50.0, "nrmse_detrended_percent": error, "psnr_db": 30.0,
+               "hfen_percent": 50.0, "ssim": 0.9}  # fmt: skip
     keys = ("chi_total", "chi_para", "chi_dia")
     regions = {f"region {n}": (0.01 * n, slope * 0.01 * n) for n in range(1, 6)}
     graded = {"contrast_ppb": 12.0, "true_contrast_ppb": 11.0, "designed_class": "hyperintense",
@@ -256,15 +287,39 @@ def test_targets_are_told_from_the_figures() -> None:
         "chi-sepnet-r2prime": row(30.0, 1.02, (hyper, hyper)),
         "chi-sepnet-r2star": row(45.0, 1.2, (hyper, iso)),
         "chi-sep-medi": row(60.0, 0.9, (iso, iso)),
+        trained_tables.CONSTANT_MAP: row(36.0, 0.0, (iso, iso)),
     }
     found = trained_tables.Found({"one": rows, "two": rows})
     said = {line.split(" | ")[0].removeprefix("| "): line for line in trained_tables.target_table(found).splitlines()}
-    assert said["chi-sepnet-r2prime, χ_dia: NRMSE, %"].endswith("| ≤ 35.7 | 30.0 | reached |")
-    assert said["chi-sepnet-r2prime, χ_para: NRMSE over chi-sep-medi's"].endswith("| ≤ 0.65 | 0.50 | reached |")
-    assert said["chi-sepnet-r2star, χ_para: NRMSE over chi-sep-medi's"].endswith("| ≤ 0.7 | 0.75 | MISSED |")
-    assert said["chi-sepnet-r2star, χ_para: slope over regions"].endswith("| 1.200 | MISSED |")
-    assert said["chi-sepnet-r2star, χ_para: lesions with the true class, %"].endswith("| 50.0 | MISSED |")
-    assert said["both pipelines, χ_dia: lesions with the same class, %"].endswith("| 50.0 | MISSED |")
+    assert said["chi-sepnet-r2prime, χ_dia: NRMSE, %"].endswith("| ≤ 35.7 | 36.0 | 30.0 | reached |")
+    assert said["chi-sepnet-r2prime, χ_para: NRMSE, %"].endswith("| ≤ 38.1 | 36.0 (reached) | 30.0 | says nothing |")
+    assert said["chi-sepnet-r2prime, χ_para: NRMSE over chi-sep-medi's"].endswith("(reached) | 0.50 | says nothing |")
+    assert said["chi-sepnet-r2star, χ_para: NRMSE over chi-sep-medi's"].endswith("| 0.60 (reached) | 0.75 | MISSED |")
+    assert said["chi-sepnet-r2star, χ_para: slope over regions"].endswith("| 0.000 | 1.200 | MISSED |")
+    assert said["chi-sepnet-r2star, χ_para: lesions with the true class, %"].endswith("| 0.0 | 50.0 | MISSED |")
+    assert said["both pipelines, χ_dia: lesions with the same class, %"].endswith("| 100.0 (reached) | 50.0 | MISSED |")
+    assert "| 30.0 ± 0.0 | 50.0 ± 0.0 | 50.0 ± 0.0 |" in trained_tables.quality_table(found, "chi_para")
+    assert trained_tables.CONSTANT_MAP not in trained_tables.region_table(found)
     assert "| hyperintense | 20 to 100 | 4 | 1.0 ± 0.0 (100 %) |" in trained_tables.contrast_table(
         found, ["chi-sepnet-r2prime"]
     )
+
+
+def test_strong_spheres_are_told_in_ppm(tmp_path: Path) -> None:
+    """With the largest values of the training's heads where its folder is given."""
+    grid = Grid((4, 4, 4), np.eye(4))
+    for name, value in (("a", 0.4), ("b", 0.9)):
+        for kind, share in (("para", 1.0), ("dia", 1.5)):
+            data = np.full(grid.shape, value * share, dtype=np.float32)
+            write_nifti(tmp_path / name / "truth" / f"chi_{kind}.nii.gz", data, grid)
+    maxima_ppm = trained.largest_ppm(tmp_path)
+    assert maxima_ppm == pytest.approx((0.9, 1.35))
+    with pytest.raises(InputError, match="without maps"):
+        trained.largest_ppm(tmp_path / "a")
+    sphere = {"kind": "para", "radius_mm": 4.0, "recovered_percent": 80.0, "error_around_ppb": 5.0, "lost_percent": 0.0}
+    planted_rows = {0.3: [{"one": {"spheres": [sphere]}}], 3.0: [{"one": {"spheres": [sphere]}}]}
+    told, unknown = ("\n".join(trained_tables.planted_reports(planted_rows, one)) for one in (maxima_ppm, None))
+    assert "## Strong spheres: recovered, %" in told
+    assert "| method | 0.3 ppm | 3 ppm |" in told
+    assert "The training's maxima: 0.90 ppm χ_para, 1.35 ppm χ_dia." in told
+    assert "The training's maxima: unknown." in unknown
