@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from ChiSepPreprocessLib.artifacts import Grid, Map, MapSet
 from ChiSepPreprocessLib.progress import Reporter
+from ChiSepPreprocessLib.quantities import PAPER_FIELD_STRENGTH_T
 from ChiSepReconstructLib.networks import inference
 from ChiSepReconstructLib.networks.devices import choose
 from ChiSepReconstructLib.networks.engine import EngineOptions
@@ -35,7 +36,7 @@ Real = NDArray[np.float64]
 _EXACT = NetworkOptions(engine=EngineOptions(device="cpu", precision="float32", margin_voxels=0))
 _CENTRE_MM = np.array([4.0, -9.0, 12.0])
 _RADII_MM = np.array([17.0, 20.0, 15.0])
-_DR = 114.0
+_DR = 114.0 * 3.0 / PAPER_FIELD_STRENGTH_T
 #: Centre and width in mm from the head's centre, paramagnetic and diamagnetic peak in ppm: no symmetry.
 _SOURCES = (
     ((-7.0, 4.0, 2.0), 2.6, 0.12, 0.01),
