@@ -333,6 +333,7 @@ def run(
         As :func:`run_preprocess` and :func:`run_reconstruct`.
     """
     chosen = _chosen(methods, method_options, r2prime_source)
+    _check_weights(chosen)
     steps, report = options or PreprocessOptions(), Reporter(progress)
     loaded = _loaded(inputs, output, steps, report.span(0.0, 0.13), on_loaded)
     _check_weights(chosen, loaded.acquisition.scan)
@@ -347,13 +348,11 @@ def run(
 def _chosen(
     methods: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None, r2prime_source: R2PrimeSource
 ) -> dict[str, Any]:
-    """Options of each method, whose weights are there if it needs any; what makes R2′ comes first."""
+    """Options of each method; what makes R2′ comes first."""
     users = [name for name in methods if name != R2PRIMENET]
     check_r2prime_source(r2prime_source, users)
     names = (R2PRIMENET, *users) if r2prime_source == R2PRIMENET else methods
-    chosen = {name: get(name).options((options or {}).get(name)) for name in names}
-    _check_weights(chosen)
-    return chosen
+    return {name: get(name).options((options or {}).get(name)) for name in names}
 
 
 def _check_weights(chosen: Mapping[str, Any], scan: ScanParameters | None = None) -> None:
