@@ -25,7 +25,7 @@ from ChiSepReconstructLib.networks.weights.weight_set import ROLES, Role, read_s
 from ChiSepReconstructLib.training.loop import train
 from ChiSepReconstructLib.training.options import AugmentationOptions, DataOptions, PatchOptions, TrainingOptions
 from ChiSepReconstructLib.training.packing import PackOptions, pack, read_trained
-from ChiSepReconstructLib.training.qsm_input import TrainedQsm
+from ChiSepReconstructLib.training.qsm_input import qsm_by_network
 from installed_weights import map_set
 from random_networks import brain_images, consistent_network
 from training_heads import TRAINED, make_maps, write_heads
@@ -124,7 +124,7 @@ def test_qsm_of_the_training_is_that_of_the_pipelines(
     around = ((9, 3), (11, 5), (10, 4))
     data = {name: np.pad(one, around) for name, one in make_maps(7, (20, 19, 18)).items() if "/" not in name}
     mask = data["brain_mask"]
-    made = TrainedQsm(trained["qsmnet"], tmp_path, "cpu", Reporter())("head", data["local_field"], mask)
+    made = qsm_by_network(trained["qsmnet"], tmp_path, "cpu")("head", data["local_field"], mask)
     maps = map_set(Grid(mask.shape, TRAINED), local_field=data["local_field"], brain_mask=mask)
     options = NetworkOptions(engine=EngineOptions(device="cpu"))
     chain = NetworkChain("qsmnet", maps, mask, options, ("qsmnet",), ("local_field",))
@@ -134,8 +134,8 @@ def test_qsm_of_the_training_is_that_of_the_pipelines(
 
 def test_qsm_of_another_qsmnet_is_refused(trained: dict[Role, Path], tmp_path: Path) -> None:
     data = trained["qsmnet"].parent / "data"
-    write_json(tmp_path / "run" / "qsm" / "qsmnet.json", {"source": "qsmnet", "sha256": "0" * 64})
-    with pytest.raises(InputError, match="maps of another QSMnet"):
+    write_json(tmp_path / "run" / "qsm" / "qsm.json", {"source": "qsmnet", "sha256": "0" * 64})
+    with pytest.raises(InputError, match="maps of another method or QSMnet"):
         train("chisepnet", data, tmp_path / "run", TINY, qsmnet=trained["qsmnet"])
     with pytest.raises(InputError, match="a training of r2primenet"):
         train("chisepnet", data, tmp_path / "other", TINY, qsmnet=trained["r2primenet"])

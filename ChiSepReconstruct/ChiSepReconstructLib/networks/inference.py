@@ -28,8 +28,9 @@ from .field_of_view import through_network
 from .frames import TrainedFrame, trained_frame
 from .options import NetworkOptions
 from .resolution import across_resolutions
+from .start import tv_start
 from .weights.store import find
-from .weights.weight_set import OUTPUTS, Role, WeightSet
+from .weights.weight_set import OUTPUTS, START, Role, WeightSet, added_input
 
 if TYPE_CHECKING:
     from .unet import UNet
@@ -50,6 +51,9 @@ _RATES = ("r2prime", "r2star")
 
 #: Runs of QSMnet_ME where its voxels are not the data's: three shifts along each axis.
 _SHIFTS = 27
+
+#: Of the progress of a QSMnet that starts from total variation.
+_SHARE_OF_START = 0.4
 
 #: In place of a field of exactly 0 inside the brain, which would pass for outside.
 _NEARLY_ZERO_PPM = np.float32(1e-12)
@@ -247,16 +251,15 @@ class NetworkChain:
 
     def qsm(self, report: Reporter) -> Volume:
         """QSM by QSMnet_ME, normalised, which has the zero of its training."""
-        if not self._shifts:
-            return self.through("qsmnet", {"local_field": self.given("local_field")}, report)["chi_total"]
-        self._used.append("qsmnet")
         network, scale = self.weights.network("qsmnet"), self.weights.normalisation
+        self._used.append("qsmnet")
+        if not self._shifts:
+            return self._inverted(network, self.frame.maps.array("local_field"), self.frame.mask, report)
         box = bounding_box(self.frame.mask)
 
         def infer(field_ppm: Volume, part: Reporter) -> Volume:
             inside = field_ppm != 0
-            image = scale["local_field"].normalise(field_ppm, inside)
-            return scale["chi_total"].restore(self._forward(network, image[None], inside, part, "qsmnet")[0], inside)
+            return scale["chi_total"].restore(self._inverted(network, field_ppm, inside, part), inside)
 
         field_ppm = self.frame.maps.array("local_field")[box]
         field_ppm = np.where(self.frame.mask[box] & (field_ppm == 0), _NEARLY_ZERO_PPM, field_ppm)
@@ -265,6 +268,15 @@ class NetworkChain:
             field_ppm, self.frame.voxel_size_mm, self.weights.voxel_size_mm, infer, report=report
         )
         return scale["chi_total"].normalise(chi, self.frame.mask)
+
+    def _inverted(self, network: UNet, field_ppm: Volume, mask: Mask, report: Reporter) -> Volume:
+        """QSM, normalised, of a field whose voxels have the size of the training's."""
+        inputs, maps = self.weights.file("qsmnet").inputs, {"local_field": field_ppm}
+        if START in inputs:
+            maps[START] = tv_start(field_ppm, mask, self.weights.voxel_size_mm, report.span(0, _SHARE_OF_START))
+            report = report.span(_SHARE_OF_START, 1)
+        images = np.stack([self.weights.normalisation[name].normalise(maps[name], mask) for name in inputs])
+        return self._forward(network, images, mask, report, "qsmnet")[0]
 
     def synthesised_r2prime(self, report: Reporter) -> Volume:
         """R2′ by R2PRIMEnet, normalised; where it is negative, what R2′ = 0 is.
@@ -283,7 +295,8 @@ class NetworkChain:
         return dict(zip(OUTPUTS[role], outputs, strict=True))
 
     def _forward(self, network: UNet, images: Volume, mask: Mask, report: Reporter, role: Role) -> Volume:
-        return through_network(self._engine, network, images, mask, report, role, len(OUTPUTS[role]))
+        added = added_input(self.weights.file(role).inputs)
+        return through_network(self._engine, network, images, mask, report, role, len(OUTPUTS[role]), added)
 
     def record(self) -> dict[str, Any]:
         """What was used, JSON-ready."""

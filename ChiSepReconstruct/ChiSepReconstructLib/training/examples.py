@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..networks.normalisation import Normalisation
-from ..networks.weights.weight_set import OUTPUTS, Role
+from ..networks.weights.weight_set import OUTPUTS, START, Role
 from ..physics.relaxivity import relaxivity
 from .augmentation import Head, is_turn, tilted_in_b0, turned_about_b0
 from .data import MEASURED, Subject, find_subjects, labels_of, read_subjects, validation_names
@@ -22,7 +22,7 @@ from .options import TrainingOptions
 
 Volume = NDArray[np.float32]
 
-#: Makes χ-sepnet's QSM of a subject's name, local field (both ppm) and mask.
+#: Makes the QSM that a network takes of a head's name, local field (ppm) and mask.
 QsmMaker = Callable[[str, Volume, NDArray[np.bool_]], Volume]
 
 #: Field strengths of one training may differ by so much: "3 T" is 2.89 T on some scanners.
@@ -123,7 +123,7 @@ def load(
     options : TrainingOptions
     report : Reporter
     make_qsm : callable, optional
-        Gives χ-sepnet's QSM where ``options.data.qsm_source`` is "qsmnet".
+        Gives the QSM that QSMnet starts from, or χ-sepnet's where ``options.data.qsm_source`` is "qsmnet".
     normalisation : mapping of artifact to Normalisation, optional
         Of an earlier training, for networks that shall work together although their data differ; computed if absent.
 
@@ -135,7 +135,8 @@ def load(
     data = options.data
     names = find_subjects(folder, role, data)
     held_out = validation_names(names, data)
-    subjects = list(read_subjects(folder, names, role, data, report.span(0, 0.5)))
+    read = read_subjects(folder, names, role, data, report.span(0, 0.5))
+    subjects = [_centred(one) if data.centred_qsm else one for one in read]
     constants = _constants([one for one in subjects if one.name not in held_out], role, options, normalisation or {})
     make = _Maker(role, options, constants, make_qsm)
     found: dict[bool, list[Example]] = {True: [], False: []}
@@ -158,7 +159,18 @@ def _constants(
         for name in names:
             if found := [getattr(one, source)[name] for one in subjects if name in getattr(one, source)]:
                 scales[name] = given.get(name) or _scale(found, 1 / hz_per_ppm if name in RATES else 1.0)
+    if START in options.inputs_of(role):  # its mean is 0, and it is added to the label's estimate
+        scales[START] = Normalisation(mean=0.0, std=scales["chi_total"].std)
     return Constants(normalisation=scales, relaxivity_hz_per_ppm=hz_per_ppm, field_strength_t=field_t)
+
+
+def _centred(subject: Subject) -> Subject:
+    """The subject, whose QSM has the mean 0."""
+    if "chi_total" not in subject.truth:
+        return subject
+    chi_ppm = subject.truth["chi_total"]
+    centred = (chi_ppm - chi_ppm.mean(dtype=np.float64)).astype(np.float32)
+    return replace(subject, truth={**subject.truth, "chi_total": centred})
 
 
 def _scale(values: Sequence[NDArray[np.float32]], factor: float) -> Normalisation:
@@ -196,7 +208,9 @@ class _Maker:
         angles = self.options.augmentation.angles_deg if turn else (0.0,)
         azimuths = np.random.default_rng((self.options.seed, number)).uniform(0, 360, len(angles))
         turned = (self._turned(head, angle, azimuth) for angle, azimuth in zip(angles, azimuths, strict=True))
-        return [self._example(subject.name, one) for one in turned]
+        return [
+            self._example(subject.name, self._with_start(one, f"{subject.name}-{n}")) for n, one in enumerate(turned)
+        ]
 
     def _head(self, subject: Subject, number: int) -> Head:
         """Inputs and labels of the network as volumes in ppm."""
@@ -221,6 +235,14 @@ class _Maker:
         noise = np.random.default_rng((self.options.seed, number, 1)).standard_normal(subject.truth["chi_total"].size)
         noisy = subject.truth["chi_total"] + self.options.data.qsm_noise_ppm * noise
         return self._volume(subject, "chi_total", noisy.astype(np.float32))
+
+    def _with_start(self, head: Head, name: str) -> Head:
+        """The head with the QSM that QSMnet starts from."""
+        if START not in self.options.inputs_of(self.role):
+            return head
+        assert self.make_qsm is not None
+        start = self.make_qsm(name, head.maps["local_field"], head.mask)
+        return replace(head, maps={**head.maps, START: start})
 
     def _turned(self, head: Head, angle_deg: float, azimuth_deg: float) -> Head:
         if not is_turn(angle_deg):

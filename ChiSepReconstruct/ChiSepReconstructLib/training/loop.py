@@ -21,7 +21,7 @@ from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..networks.devices import choose, has_bfloat16_units
-from ..networks.weights.weight_set import Role
+from ..networks.weights.weight_set import START, Role, added_input
 from .checkpoints import (
     TABLE,
     check_same_data,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..networks.unet import UNet
+    from .qsm_input import KeptQsm
 
 #: Weight of a new loss in the smoothed one.
 _NEW = 0.02
@@ -121,21 +122,25 @@ def train(
         _check_precision(options, here.device)
         goes_on = check_start(output, wanted, resume=resume)
         here.wait()  # before the leading process writes the record
-        maker = None
-        if role == "chisepnet" and options.data.qsm_source == "qsmnet" and qsmnet is not None:
-            from .qsm_input import TrainedQsm
-
-            cache = output / ("qsm" if here.leads else f"qsm-{here.rank}")
-            maker = TrainedQsm(qsmnet, cache, options.device, Reporter())
+        maker = _qsm_maker(role, options, qsmnet, output / ("qsm" if here.leads else f"qsm-{here.rank}"))
         scales = constants.normalisation if constants else None
         with _own_threads():
             found = load(data, role, options, report.span(0, 0.02), make_qsm=maker, normalisation=scales)
-        record = data_record(found, maker.record() if maker else None)
+        record = data_record(found, maker.record if maker else None)
         if goes_on:
             check_same_data(output, record)
         if here.leads:
             write_record(output, wanted, record)
         return Trainer(found, options, output, here).run(report.span(0.02, 1))
+
+
+def _qsm_maker(role: Role, options: TrainingOptions, qsmnet: Path | None, cache: Path) -> KeptQsm | None:
+    """What makes the QSM that the network takes, if it takes one that must be made."""
+    from .qsm_input import qsm_by_network, qsm_by_total_variation
+
+    if START in options.inputs_of(role):
+        return qsm_by_total_variation(cache)
+    return qsm_by_network(qsmnet, cache, options.device) if qsmnet is not None else None
 
 
 @contextmanager
@@ -230,7 +235,7 @@ class Trainer:
         inputs, label, mask = self._tensors(batch)
         self.optimiser.zero_grad(set_to_none=True)
         with self._autocast():
-            estimate = self._model(inputs)
+            estimate = self._whole(self._model(inputs), inputs)
         terms = self._loss(estimate.float(), inputs, label, mask)
         terms["loss"].backward()  # type: ignore[no-untyped-call]
         largest = self.options.optimiser.largest_gradient_norm or float("inf")
@@ -306,7 +311,7 @@ class Trainer:
                 batch = cut(self.data.validation, own[first : first + per_call], self.size)
                 inputs, label, mask = self._tensors(batch)
                 with self._autocast():
-                    estimate = self.network(inputs)
+                    estimate = self._whole(self.network(inputs), inputs)
                 sums.add(estimate.float(), label, mask)
                 if first == 0:
                     shown = torch.cat([inputs, estimate.float() * mask, label], dim=1)[0].cpu().numpy()
@@ -321,6 +326,11 @@ class Trainer:
         count = len(self.data.inputs)
         inputs = images[:, :count].contiguous(memory_format=_layout(self.options))
         return inputs, images[:, count:], mask
+
+    def _whole(self, output: Tensor, inputs: Tensor) -> Tensor:
+        """The estimate of which the network may give the difference to one of its inputs alone."""
+        added = added_input(self.data.inputs)
+        return output if added is None else output + inputs[:, added : added + 1]
 
     def _autocast(self) -> Any:
         import torch

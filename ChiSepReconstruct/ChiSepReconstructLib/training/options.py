@@ -42,6 +42,8 @@ class DataOptions:
     ----------
     truth_folder : str
         Folder of the labels inside each subject's folder.
+    centred_qsm : bool
+        Take the mean over the brain from the labels' QSM, which the local field does not tell.
     r2prime_label : {"truth", "measured"}
         Label of R2PRIMEnet: that of the truth folder, or the measured R2′ as in the paper.
     qsm_source : {"qsmnet", "truth"}
@@ -61,6 +63,7 @@ class DataOptions:
     """
 
     truth_folder: str = "truth"
+    centred_qsm: bool = False
     r2prime_label: LabelSource = "truth"
     qsm_source: QsmSource = "qsmnet"
     qsm_noise_ppm: float = 0.0
@@ -221,7 +224,8 @@ class TrainingOptions:
     base_width : int
         Channels of the U-Net's first level; 32 in the papers.
     inputs : tuple of str
-        χ-sepnet's input maps in the order of its channels; all three if empty.
+        Input maps in the order of the channels, as published if empty: fewer for χ-sepnet, or ``local_field`` and
+        ``chi_total_tv`` for QSMnet, which then learns what the QSM by total variation lacks.
     epochs, batch_size : int
         Passes, and patches of a step, over all devices.
     seed : int

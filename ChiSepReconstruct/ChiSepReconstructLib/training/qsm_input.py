@@ -1,8 +1,8 @@
-"""χ-sepnet's QSM: what a trained QSMnet makes of each local field, computed once and kept beside the checkpoint."""
+"""The QSM that a network takes: by total variation, or by a trained QSMnet; computed once and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,59 +15,53 @@ from ChiSepPreprocessLib.progress import Reporter
 
 from ..networks.engine import Engine, EngineOptions
 from ..networks.field_of_view import through_network
-from ..networks.normalisation import Normalisation
+from ..networks.start import tv_start
+from ..networks.weights.weight_set import START, added_input
+from .data import VOXEL_SIZE_MM
 from .packing import Trained, read_trained
 
 if TYPE_CHECKING:
     from ..networks.unet import UNet
 
 Volume = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
-_NOTE = "qsmnet.json"
+_NOTE = "qsm.json"
 
 
-class TrainedQsm:
-    """Makes QSM by a trained QSMnet, or reads what it made before.
+class KeptQsm:
+    """Makes QSM of local fields, or reads what was made before.
 
     Parameters
     ----------
-    trained : Path
-        Folder of QSMnet's training.
     cache : Path
         Folder for the maps.
-    device : str
-        As :class:`~..networks.engine.EngineOptions` takes it.
-    report : Reporter
+    make : callable
+        QSM (ppm) of a local field (ppm), a mask and a name.
+    record : mapping
+        Which QSM it is, JSON-ready.
 
     Raises
     ------
     InputError
-        If it is no training of QSMnet, or the cache holds maps of another one.
+        If the cache holds other maps.
     OutputError
         If the cache cannot be written.
     """
 
-    def __init__(self, trained: Path, cache: Path, device: str, report: Reporter) -> None:
-        self.trained: Trained = read_trained(trained)
-        if self.trained.role != "qsmnet":
-            raise InputError("QSMnet", f"a training of {self.trained.role} in {trained}", "one of qsmnet")
-        self._cache, self._engine, self._report = cache, Engine(EngineOptions(device=device)), report
-        self._network: UNet | None = None
+    def __init__(self, cache: Path, make: Callable[[Volume, Mask, str], Volume], record: dict[str, Any]) -> None:
+        self._cache, self._make, self.record = cache, make, record
         note = cache / _NOTE
-        if note.is_file() and read_json(note) != self.record():
-            raise InputError("QSM maps", f"maps of another QSMnet in {cache}", "those of the same weights",
+        if note.is_file() and read_json(note) != record:
+            raise InputError("QSM maps", f"maps of another method or QSMnet in {cache}", "those of the same",
                              "Train in another folder, or delete them.")  # fmt: skip
-        write_json(note, self.record())
+        write_json(note, record)
 
-    def record(self) -> dict[str, Any]:
-        """Which weights, JSON-ready."""
-        return {"source": "qsmnet", "sha256": self.trained.sha256}
-
-    def __call__(self, name: str, local_field_ppm: Volume, mask: NDArray[np.bool_]) -> Volume:
-        """QSM (ppm) of a subject's local field (ppm), 0 outside the mask."""
+    def __call__(self, name: str, local_field_ppm: Volume, mask: Mask) -> Volume:
+        """QSM (ppm) of a head's local field (ppm), 0 outside the mask."""
         path = self._cache / f"{name}.npy"
         if not path.is_file():
-            found = self._made(name, local_field_ppm, mask)
+            found = self._make(local_field_ppm, mask, f"QSM of {name}")
             with writing(path) as temporary, temporary.open("wb") as opened:
                 np.save(opened, found[mask].astype(np.float32))
         values, volume = np.load(path), np.zeros(mask.shape, np.float32)
@@ -77,9 +71,54 @@ class TrainedQsm:
         volume[mask] = values
         return volume
 
-    def _made(self, name: str, local_field_ppm: Volume, mask: NDArray[np.bool_]) -> Volume:
-        scales: Mapping[str, Normalisation] = self.trained.constants.normalisation
-        self._network = self._network or self.trained.network()
-        image = scales["local_field"].normalise(local_field_ppm, mask)
-        found = through_network(self._engine, self._network, image[None], mask, self._report, f"QSM of {name}", 1)[0]
-        return scales["chi_total"].restore(found, mask)
+
+def qsm_by_total_variation(cache: Path) -> KeptQsm:
+    """The QSM that QSMnet starts from."""
+
+    def make(field_ppm: Volume, mask: Mask, step: str) -> Volume:
+        return tv_start(field_ppm, mask, (VOXEL_SIZE_MM,) * 3, Reporter())
+
+    return KeptQsm(cache, make, {"source": "tv"})
+
+
+def qsm_by_network(trained: Path, cache: Path, device: str) -> KeptQsm:
+    """χ-sepnet's QSM: what a trained QSMnet makes of the local field.
+
+    Parameters
+    ----------
+    trained : Path
+        Folder of QSMnet's training.
+    cache : Path
+        Folder for the maps.
+    device : str
+        As :class:`~..networks.engine.EngineOptions` takes it.
+
+    Raises
+    ------
+    InputError
+        If it is no training of QSMnet, or the cache holds maps of another one.
+    OutputError
+        If the cache cannot be written.
+    """
+    qsmnet = read_trained(trained)
+    if qsmnet.role != "qsmnet":
+        raise InputError("QSMnet", f"a training of {qsmnet.role} in {trained}", "one of qsmnet")
+    return KeptQsm(cache, _Network(qsmnet, device), {"source": "qsmnet", "sha256": qsmnet.sha256})
+
+
+class _Network:
+    """A trained QSMnet, loaded when it is first needed."""
+
+    def __init__(self, trained: Trained, device: str) -> None:
+        self._trained, self._engine = trained, Engine(EngineOptions(device=device))
+        self._network: UNet | None = None
+
+    def __call__(self, field_ppm: Volume, mask: Mask, step: str) -> Volume:
+        inputs, scales = self._trained.inputs, self._trained.constants.normalisation
+        self._network = self._network or self._trained.network()
+        maps = {"local_field": field_ppm}
+        if START in inputs:
+            maps[START] = tv_start(field_ppm, mask, (VOXEL_SIZE_MM,) * 3, Reporter())
+        images = np.stack([scales[name].normalise(maps[name], mask) for name in inputs])
+        found = through_network(self._engine, self._network, images, mask, Reporter(), step, 1, added_input(inputs))
+        return scales["chi_total"].restore(found[0], mask)

@@ -6,7 +6,7 @@ A set is a folder with ``manifest.json`` and one safetensors file for each netwo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -25,9 +25,12 @@ Role = Literal["qsmnet", "r2primenet", "chisepnet"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 
+#: QSM by total variation, from which a QSMnet may start.
+START = "chi_total_tv"
+
 #: Inputs that a network of each role may have, by artifact and in the order of its channels; the full ones first.
 INPUTS: Mapping[Role, tuple[tuple[str, ...], ...]] = {
-    "qsmnet": (("local_field",),),
+    "qsmnet": (("local_field",), ("local_field", START)),
     "r2primenet": (("r2star",),),
     "chisepnet": (("chi_total", "local_field", "r2prime"), ("local_field", "r2prime"), ("chi_total", "r2prime")),
 }
@@ -40,9 +43,15 @@ OUTPUTS: Mapping[Role, tuple[str, ...]] = {
 }
 
 #: Artifacts whose scale a set may hold.
-QUANTITIES = ("chi_total", "local_field", "r2prime", "r2star", "chi_para", "chi_dia")
+QUANTITIES = ("chi_total", START, "local_field", "r2prime", "r2star", "chi_para", "chi_dia")
 
 MANIFEST = "manifest.json"
+
+
+def added_input(inputs: Sequence[str]) -> int | None:
+    """Channel of the input that is added to the network's output, as the network gives what that one lacks."""
+    return inputs.index(START) if START in inputs else None
+
 
 #: Of the manifest; another one means other keys.
 _FORMAT = 1
