@@ -9,9 +9,16 @@ import pytest
 
 from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.files import read_mapset
+from ChiSepPreprocessLib.morphology import dilate_mm
 from ChiSepPreprocessLib.progress import Reporter, Status
 from ChiSepReconstructLib.training.acquisition.field import field_of, random_background
-from ChiSepReconstructLib.training.acquisition.maps import Subject, acquire, imperfect_mask, true_r2prime
+from ChiSepReconstructLib.training.acquisition.maps import (
+    Subject,
+    acquire,
+    imperfect_mask,
+    random_surroundings,
+    true_r2prime,
+)
 from ChiSepReconstructLib.training.acquisition.protocol import AcquisitionOptions, Protocol, random_protocol
 from ChiSepReconstructLib.training.acquisition.signal import echoes
 from ChiSepReconstructLib.training.anatomy.brain import random_head
@@ -74,17 +81,31 @@ def test_sphere_fields_are_the_formula() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_background_is_harmonic_in_the_brain(head: Head, seed: int) -> None:
-    background = random_background(head.axes_mm, head.brain, np.random.default_rng(seed))
+def test_background_is_harmonic_in_and_around_the_brain(head: Head, seed: int) -> None:
+    wide = dilate_mm(head.brain, 4.0, (head.voxel_size_mm,) * 3)
+    background, wide = random_background(head.axes_mm, head.brain, wide, np.random.default_rng(seed))
     second = [np.diff(background, 2, axis)[tuple(slice(1, -1) if a != axis else slice(None) for a in range(3))]
               for axis in range(3)]  # fmt: skip
-    inner = np.asarray(head.brain[1:-1, 1:-1, 1:-1])
+    inner = np.asarray(wide[1:-1, 1:-1, 1:-1])
     for axis in range(3):
-        inner = inner & (np.roll(head.brain, 1, axis) & np.roll(head.brain, -1, axis))[1:-1, 1:-1, 1:-1]
+        inner = inner & (np.roll(wide, 1, axis) & np.roll(wide, -1, axis))[1:-1, 1:-1, 1:-1]
     laplacian, curvature = sum(second)[inner], np.sqrt(sum(one**2 for one in second))[inner]  # type: ignore[index]
-    assert np.sqrt(np.mean(laplacian**2)) < 0.05 * np.sqrt(np.mean(curvature**2))
+    # Second differences are no exact derivatives: 7 % beside the nearest sources, 2 % in the brain alone.
+    assert np.sqrt(np.mean(laplacian**2)) < 0.08 * np.sqrt(np.mean(curvature**2))
     assert 0.005 < background[head.brain].std() < 3
-    assert not background[~head.brain].any()
+    assert not background[~wide].any()
+
+
+def test_surroundings_lie_within_4_mm_and_have_gaps() -> None:
+    mask, axis = np.zeros((40, 41, 42), np.bool_), np.arange(42.0)
+    mask[10:30, 10:30, 10:30] = True
+    axes = (axis[:40], axis[:41], axis)
+    shares = []
+    for seed in range(6):
+        around = random_surroundings(mask, axes, np.random.default_rng(seed))
+        assert not (around & mask).any() and not (around & ~dilate_mm(mask, 4.0, (1, 1, 1))).any()
+        shares.append(around.sum() / (dilate_mm(mask, 1.0, (1, 1, 1)) & ~mask).sum())
+    assert min(shares) > 0.2 and np.ptp(shares) > 1.0
 
 
 def test_uniform_signal_decays_and_turns_as_it_should() -> None:

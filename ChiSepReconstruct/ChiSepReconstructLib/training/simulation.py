@@ -31,7 +31,7 @@ RECORD, SUBJECT_RECORD = "simulation.json", "subject.json"
 #: Folder of the labels in a subject's folder.
 TRUTH = "truth"
 #: Changes whenever the same seed and options give other data.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 _B0 = (0.0, 0.0, 1.0)
 _METHOD = "simulated for training"

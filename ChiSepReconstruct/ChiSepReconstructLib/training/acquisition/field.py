@@ -46,14 +46,16 @@ def field_of(chi_ppm: Volume) -> Volume:
     return irfftn(spectrum, shape, workers=1, overwrite_x=True)[:first, :second, :third]
 
 
-def random_background(axes_mm: Axes, brain: Mask, rng: np.random.Generator) -> Volume:
-    """Field in the brain of air and other sources around it, as a shim of second order leaves it.
+def random_background(axes_mm: Axes, brain: Mask, wanted: Mask, rng: np.random.Generator) -> tuple[Volume, Mask]:
+    """Field of air and other sources around the brain, as a shim of second order leaves it.
 
     Parameters
     ----------
     axes_mm : tuple of ndarray
         Positions along the axes, mm.
     brain : ndarray of bool, shape (I, J, K)
+        The sources are outside.
+    wanted : ndarray of bool, shape (I, J, K)
         Where the field is needed.
     rng : numpy.random.Generator
         Source of randomness.
@@ -61,18 +63,32 @@ def random_background(axes_mm: Axes, brain: Mask, rng: np.random.Generator) -> V
     Returns
     -------
     ndarray of float32, shape (I, J, K)
-        ppm; harmonic in the brain, 0 outside.
+        ppm; 0 where it is not wanted.
+    ndarray of bool, shape (I, J, K)
+        What of ``wanted`` is no source or right beside one: there the field is harmonic.
     """
     from ..anatomy._kernels import add_sphere_fields
 
-    centres_mm, moments = _random_spheres(axes_mm, brain, rng)
-    place = _places(axes_mm, brain)
+    centres_mm, radii_mm, moments = _random_spheres(axes_mm, brain, rng)
+    known = _outside(wanted, axes_mm, centres_mm, radii_mm)
+    place = _places(axes_mm, known)
     inside = np.zeros(len(place), np.float32)
     add_sphere_fields(inside, place, centres_mm, moments)
     inside -= _shim(place, inside, float(rng.uniform(0.5, 1.0)))
     field = np.zeros(brain.shape, np.float32)
-    field[brain] = inside
-    return field
+    field[known] = inside
+    return field, known
+
+
+def _outside(wanted: Mask, axes_mm: Axes, centres_mm: Volume, radii_mm: Volume) -> Mask:
+    """Drop what lies in spheres or less than 1 mm away; the brain is farther from all of them."""
+    known = wanted.copy()
+    for centre, radius in zip(centres_mm, radii_mm + 1, strict=True):
+        box = tuple(slice(*np.searchsorted(axis, (at - radius, at + radius)))
+                    for axis, at in zip(axes_mm, centre, strict=True))  # fmt: skip
+        square = [np.square(axis[one] - at) for axis, one, at in zip(axes_mm, box, centre, strict=True)]
+        known[box] &= square[0][:, None, None] + square[1][:, None] + square[2] > radius**2
+    return known
 
 
 def _places(axes_mm: Axes, mask: Mask) -> Volume:
@@ -80,8 +96,8 @@ def _places(axes_mm: Axes, mask: Mask) -> Volume:
     return np.stack([a.astype(np.float32)[i] for a, i in zip(axes_mm, index, strict=True)], axis=1)
 
 
-def _random_spheres(axes_mm: Axes, brain: Mask, rng: np.random.Generator) -> tuple[Volume, Volume]:
-    """Centres (M, 3), mm, and moments Δχ r³/3, ppm mm³, of spheres that do not touch the brain; most lie below it."""
+def _random_spheres(axes_mm: Axes, brain: Mask, rng: np.random.Generator) -> tuple[Volume, Volume, Volume]:
+    """Centres (M, 3) and radii, mm, and moments Δχ r³/3, ppm mm³, of spheres off the brain; most lie below it."""
     from scipy.ndimage import distance_transform_edt
 
     size_mm, step, around = float(axes_mm[0][1] - axes_mm[0][0]), 6, 8
@@ -95,7 +111,8 @@ def _random_spheres(axes_mm: Axes, brain: Mask, rng: np.random.Generator) -> tup
     chosen = voxels[rng.choice(len(voxels), count, p=odds / odds.sum())]
     radii = (clearance_mm[tuple(chosen.T)] - 5.0) * rng.uniform(0.3, 1.0, count)
     shift = -_AIR_PPM * rng.choice([1.0, 0.3, -0.1], count, p=[0.6, 0.3, 0.1]) * rng.uniform(0.2, 1.0, count)
-    return (first + chosen * (step * size_mm)).astype(np.float32), (shift * radii**3 / 3).astype(np.float32)
+    centres_mm, moments = first + chosen * (step * size_mm), shift * radii**3 / 3
+    return centres_mm.astype(np.float32), radii.astype(np.float32), moments.astype(np.float32)
 
 
 def _shim(place_mm: Volume, field: Volume, strength: float) -> Volume:

@@ -12,6 +12,7 @@ from ChiSepPreprocessLib.bgremove.removal import BackgroundOptions, remove_backg
 from ChiSepPreprocessLib.bgremove.vsharp import VSharpOptions
 from ChiSepPreprocessLib.box import bounding_box
 from ChiSepPreprocessLib.fieldmap.combine import CombineOptions, combine_echoes
+from ChiSepPreprocessLib.morphology import dilate_mm
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import TWO_PI, larmor_frequency_hz
 from ChiSepPreprocessLib.relaxometry.r2star import R2StarOptions, r2star
@@ -30,6 +31,8 @@ _MARGIN = 8
 _AXES_RAS = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 _B0 = (0.0, 0.0, 1.0)
 _MM = (1.0, 1.0, 1.0)
+#: How far around the brain the field may be measured, mm; as the masks of the preprocessing.
+_REACH_MM = 4.0
 #: Of V-SHARP, about; more cost time and change little.
 _SPHERES = 7
 #: Between which R2 is taken; most of the decay of tissue lies in between.
@@ -58,10 +61,14 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class _Scan:
-    """Echoes on the 1 mm grid, echoes last: magnitude, a.u., and unwrapped phase, rad, 0 outside the brain."""
+    """Echoes on the 1 mm grid, echoes last: magnitude, a.u., and unwrapped phase, rad, 0 outside the brain.
+
+    And the true total field in the brain and around it, Hz, 0 where there is none.
+    """
 
     magnitude: Volume
     phase: Volume
+    field_hz: Volume
 
 
 def acquire(head: Head, protocol: Protocol, field_strength_t: float, rng: np.random.Generator,
@@ -119,10 +126,13 @@ def true_r2prime(head: Head, relaxivity_hz_per_ppm: float) -> Volume:
 def _scan(head: Head, r2prime: Volume, local: Volume, brain: Mask, protocol: Protocol, frequency_hz: float,
           rng: np.random.Generator) -> _Scan:  # fmt: skip
     """Magnitude and unwrapped phase of every echo, with noise."""
-    total_hz = (local + random_background(head.axes_mm, head.brain, rng)) * np.float32(frequency_hz / 1e6)
+    wide = dilate_mm(head.brain, _REACH_MM, (head.voxel_size_mm,) * 3)
+    background, wide = random_background(head.axes_mm, head.brain, wide, rng)
+    total_hz = (local + background) * np.float32(frequency_hz / 1e6)
     means = [mean_weights(fine, coarse) for fine, coarse in zip(head.brain.shape, brain.shape, strict=True)]
-    inside = along_axes(head.brain.astype(np.float32), means)
-    field_hz = along_axes(total_hz * head.brain, means)[brain] / inside[brain]
+    share = along_axes(wide.astype(np.float32), means)
+    field_hz = along_axes(total_hz * wide, means)
+    field_hz = np.divide(field_hz, share, out=np.zeros_like(field_hz), where=(share > 0.99) | brain)
     shape = (*brain.shape, len(protocol.echo_times_s))
     magnitude, phase = np.empty(shape, np.float32), np.zeros(shape, np.float32)
     sigma = 0.0
@@ -133,22 +143,24 @@ def _scan(head: Head, r2prime: Volume, local: Volume, brain: Mask, protocol: Pro
         signal += np.float32(sigma) * (rng.standard_normal(brain.shape, np.float32)
                                        + np.complex64(1j) * rng.standard_normal(brain.shape, np.float32))  # fmt: skip
         magnitude[..., echo] = np.abs(signal)
-        expected = field_hz * np.float32(TWO_PI * time_s)
+        expected = field_hz[brain] * np.float32(TWO_PI * time_s)
         # Turned back by the phase that is expected, what is left lies within ±π: nothing needs to be unwrapped.
         phase[brain, echo] = np.angle(signal[brain] * np.exp(np.complex64(-1j) * expected)) + expected
-    return _Scan(magnitude, phase)
+    return _Scan(magnitude, phase, field_hz)
 
 
 def _measured(scan: _Scan, brain: Mask, r2: Volume, axes_mm: Axes, protocol: Protocol, field_strength_t: float,
               rng: np.random.Generator, report: Reporter) -> dict[str, Array]:  # fmt: skip
     """Maps as the project's own preprocessing makes them, in an imperfect mask."""
     mask = imperfect_mask(brain, scan.magnitude[..., -1], axes_mm, rng)
-    fit = combine_echoes(scan.phase, scan.magnitude, protocol.echo_times_s, mask, CombineOptions())
-    total_ppm = fit.field_hz * np.float32(1e6 / larmor_frequency_hz(field_strength_t))
+    fit = combine_echoes(scan.phase, scan.magnitude, protocol.echo_times_s, brain, CombineOptions())
+    to_ppm = np.float32(1e6 / larmor_frequency_hz(field_strength_t))
     radius_mm = protocol.vsharp_radius_mm
     background = BackgroundOptions(method=protocol.background, vsharp=VSharpOptions(
         maximum_radius_mm=radius_mm, step_mm=max(1.0, radius_mm / _SPHERES)))  # fmt: skip
-    known = mask & (fit.residual_rad <= background.largest_residual_rad)
+    around = random_surroundings(mask, axes_mm, rng) & (scan.field_hz != 0)
+    known = (mask | around) & (fit.residual_rad <= background.largest_residual_rad)
+    total_ppm = np.where(brain, fit.field_hz, _noisy(scan, fit.field_hz, brain, rng)) * to_ppm
     local, valid = remove_background(total_ppm, mask, _MM, _B0, background, report.span(0, 0.6), known=known)
     rate = r2star(scan.magnitude, protocol.echo_times_s, mask, R2StarOptions(method=protocol.rate_fit),
                   field_hz=fit.field_hz, report=report.span(0.6, 1)).rate_per_s  # fmt: skip
@@ -157,6 +169,19 @@ def _measured(scan: _Scan, brain: Mask, r2: Volume, axes_mm: Axes, protocol: Pro
     r2 = np.maximum(r2 + np.float32(protocol.r2_noise_per_s) * rng.standard_normal(r2.shape, np.float32), 0)
     maps = {"local_field": local, "r2star": rate, "r2": r2, "r2prime": np.maximum(rate - r2, 0)}
     return {"brain_mask": mask, **{name: (one * mask).astype(np.float32) for name, one in maps.items()}}
+
+
+def random_surroundings(mask: Mask, axes_mm: Axes, rng: np.random.Generator) -> Mask:
+    """Where around the mask the field is measured too: up to 4 mm far, with gaps, as fluid, skin and bone leave it."""
+    reach_mm, gaps = rng.uniform(1.0, _REACH_MM), rng.uniform(-1.5, 0.5)
+    wide = dilate_mm(mask, reach_mm, _MM)
+    return np.asarray(wide & ~mask & (noise_on(axes_mm, 20.0, rng) > gaps))
+
+
+def _noisy(scan: _Scan, measured_hz: Volume, brain: Mask, rng: np.random.Generator) -> Volume:
+    """The field where no signal was simulated, with noise as large as in the brain, Hz."""
+    error_hz = np.float32(1.48) * np.median(np.abs(measured_hz - scan.field_hz)[brain])
+    return scan.field_hz + error_hz * rng.standard_normal(brain.shape, np.float32)
 
 
 def _measured_r2(head: Head, means: list[Volume], protocol: Protocol, rng: np.random.Generator) -> Volume:
