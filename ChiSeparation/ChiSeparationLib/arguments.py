@@ -14,6 +14,7 @@ from ChiSepPreprocessLib.options import from_mapping
 from ChiSepPreprocessLib.pipeline import PRESETS, PreprocessOptions
 from ChiSepPreprocessLib.pipeline import preset as named_preset
 
+from .method_choice import AUTOMATIC
 from .workflow import Inputs
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def method_names(text: str) -> tuple[str, ...]:
     if not names:
         raise InputError("--method", f"'{text}'", f"one or several of {', '.join(METHODS)}, separated by commas")
     for name in names:
-        get(name)
+        if name != AUTOMATIC:
+            get(name)
     return names
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet, ScanParameters
+from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet
 from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
 from ChiSepPreprocessLib.given import read_given_map
 from ChiSepPreprocessLib.loading import LoadOptions, check_reconstructable, load_acquisition
@@ -18,9 +18,10 @@ from ChiSepPreprocessLib.quality.picture import write_quality_picture
 from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
 from ChiSepPreprocessLib.registration.rigid import RegistrationOptions
 from ChiSepPreprocessLib.registration.to_gre import Registered, register_to_gre
-from ChiSepReconstructLib.methods import R2PRIMENET, R2PrimeSource, check_r2prime_source, get
+from ChiSepReconstructLib.methods import R2PRIMENET, R2PrimeSource, get
 from ChiSepReconstructLib.pipeline import reconstruct
 
+from .method_choice import check_weights, chosen_methods, has_measured_r2prime, resolved
 from .orientations import read_orientations
 from .run_folder import (
     MAPS,
@@ -122,6 +123,11 @@ class _Loaded:
     roles: Mapping[str, tuple[Path, ...]]
     mark: str
 
+    @property
+    def measures_r2prime(self) -> bool:
+        """Whether R2′ will be more than a convention."""
+        return self.acquisition.spin_echo is not None or bool({"r2", "r2prime"} & self.given.keys())
+
 
 def _loaded(inputs: Inputs, output: Path, options: PreprocessOptions, report: Reporter, on_loaded: OnLoaded) -> _Loaded:
     """Read everything, and refuse what cannot be used before anything is written."""
@@ -202,7 +208,7 @@ def run_reconstruct(
     study : Study
         With the maps that the methods need.
     methods : tuple of str
-        Names from ``chisep methods``.
+        Names from ``chisep methods``, or "auto".
     options : mapping, optional
         By method, its options by name; also those of ``r2primenet``, which may make R2′.
     r2prime_source : {"maps", "r2primenet"}
@@ -217,8 +223,11 @@ def run_reconstruct(
     InputError
         If a method is unknown, a map or weights are missing, or the folder holds another run or another R2′'s χ maps.
     """
-    chosen, mark = _chosen(methods, options, r2prime_source), fingerprint_with(study.mark, r2prime_source)
-    _check_weights(chosen, study.maps.scan)
+    has_r2prime = r2prime_source == R2PRIMENET or has_measured_r2prime(study.maps)
+    names, doubts = resolved(methods, options, study.maps.scan, has_r2prime=has_r2prime)
+    study = replace(study, notes=(*study.notes, *doubts))
+    chosen, mark = chosen_methods(names, options, r2prime_source), fingerprint_with(study.mark, r2prime_source)
+    check_weights(chosen, study.maps.scan)
     check_one_source(study.folder, study.mark, mark)
     with opened(study.folder, mark, overwrite=overwrite) as folder:
         done = _reconstructed(replace(study, mark=mark), folder, chosen, r2prime_source, Reporter(progress))
@@ -305,7 +314,7 @@ def run(
     output : Path
         Folder for everything that is written.
     methods : tuple of str
-        Names from ``chisep methods``.
+        Names from ``chisep methods``, or "auto".
     options : PreprocessOptions, optional
         Options of the preprocessing steps.
     method_options : mapping, optional
@@ -332,33 +341,20 @@ def run(
     InputError, OutputError, CancelledError
         As :func:`run_preprocess` and :func:`run_reconstruct`.
     """
-    chosen = _chosen(methods, method_options, r2prime_source)
-    _check_weights(chosen)
+    check_weights(chosen_methods(methods, method_options, r2prime_source))
     steps, report = options or PreprocessOptions(), Reporter(progress)
     loaded = _loaded(inputs, output, steps, report.span(0.0, 0.13), on_loaded)
-    _check_weights(chosen, loaded.acquisition.scan)
+    names, doubts = resolved(methods, method_options, loaded.acquisition.scan,
+                             has_r2prime=r2prime_source == R2PRIMENET or loaded.measures_r2prime)  # fmt: skip
+    chosen = chosen_methods(names, method_options, r2prime_source)
+    check_weights(chosen, loaded.acquisition.scan)
     with opened(output, fingerprint_with(loaded.mark, r2prime_source), overwrite=overwrite) as folder:
         study = _preprocessed(loaded, folder, steps, report.span(0.13, 0.85))
+        study = replace(study, notes=(*study.notes, *doubts))
         study = _reconstructed(study, folder, chosen, r2prime_source, report.span(0.85, 1.0))
         if on_maps is not None:
             on_maps(study)
     return replace(study, folder=output)
-
-
-def _chosen(
-    methods: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None, r2prime_source: R2PrimeSource
-) -> dict[str, Any]:
-    """Options of each method; what makes R2′ comes first."""
-    users = [name for name in methods if name != R2PRIMENET]
-    check_r2prime_source(r2prime_source, users)
-    names = (R2PRIMENET, *users) if r2prime_source == R2PRIMENET else methods
-    return {name: get(name).options((options or {}).get(name)) for name in names}
-
-
-def _check_weights(chosen: Mapping[str, Any], scan: ScanParameters | None = None) -> None:
-    """Refuse missing weights, and a field strength that they were not trained at, before anything is computed."""
-    for name, one in chosen.items():
-        get(name).check_weights(one, scan)
 
 
 def _record(
