@@ -22,7 +22,7 @@ from .workflow import Inputs, run
 _MARK = "simulated.json"
 
 #: Coarse enough for two minutes on two cores, fine enough to show nuclei and lesions.
-_DEMO: dict[str, Any] = {
+DEMO_PATIENT: dict[str, Any] = {
     "voxel_size_mm": (1.4, 1.4, 1.6),
     "fine_mm": 0.8,
     "tilt_deg": (12.0, -5.0, 3.0),
@@ -95,7 +95,7 @@ def run_demo(output: Path, *, seed: int, console: Console) -> Study:
     """
     patient, report = output / "patient", Reporter(console.progress)
     _make_room(patient)
-    write_patient(patient, dicom=True, seed=seed, progress=report.span(0.0, 0.35).forward, **_DEMO)
+    write_patient(patient, dicom=True, seed=seed, progress=report.span(0.0, 0.35).forward, **DEMO_PATIENT)
     inputs = Inputs(gre=(patient / "dicom",))
     truth = read_run(patient / "truth")
 

@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +14,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..progress import Progress, Status
+from .requirements import let_the_window_live
 from .worker import Caution, ChildProcess, Event, Result, cli_command
-
-_POLL_S = 0.05
 
 PathLike = str | os.PathLike[str]
 #: One path or several.
@@ -274,7 +272,7 @@ def wait(job: Job, progress: Progress | None = None) -> dict[str, Any]:
     with job:
         while not job.finished:
             _report(job, progress)
-            time.sleep(_POLL_S)
+            let_the_window_live()
         _report(job, progress)
         return job.nodes()
 

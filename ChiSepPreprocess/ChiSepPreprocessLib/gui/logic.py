@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..progress import Progress
-from .computation import ComputationLogic, Job, PathLike, Paths, path_options, require_paths, value_options, wait
+from .computation import (
+    ComputationLogic,
+    Job,
+    PathLike,
+    Paths,
+    load_maps,
+    path_options,
+    require_paths,
+    value_options,
+    wait,
+)
+from .worker import Result
 
 
 def acquisition_options(
@@ -35,6 +49,32 @@ def acquisition_options(
     ]
 
 
+def load_results(folder: PathLike, *, folder_name: str = "Maps") -> dict[str, Any]:
+    """Load the maps that an earlier run has written.
+
+    Parameters
+    ----------
+    folder : path
+        Output folder of a run, or a folder of maps.
+    folder_name : str
+        Folder in the scene; each method's maps get their own.
+
+    Returns
+    -------
+    dict of str to vtkMRMLNode
+        By artifact, of several methods that make the same artifact those of the first; and the images by name.
+
+    Raises
+    ------
+    InputError
+        If there are no maps.
+    """
+    path = Path(folder).expanduser().absolute()
+    if not path.is_dir():
+        raise InputError("results", f"{path}, which is not there", "a folder", "Choose the output folder of a run.")
+    return dict(load_maps(Result(path, ()), folder_name))
+
+
 class ChiSepPreprocessLogic(ComputationLogic):
     """From images to maps.
 
@@ -46,9 +86,11 @@ class ChiSepPreprocessLogic(ComputationLogic):
     moduleName = "ChiSepPreprocess"
     folderName = "Maps"
 
-    def start(self, *, output: PathLike | None = None, **acquisition: Any) -> Job:
+    def start(
+        self, *, options: Mapping[str, Any] | None = None, output: PathLike | None = None, **acquisition: Any
+    ) -> Job:
         """Start the computation and return at once; parameters as in :meth:`run`."""
-        return self.launch(["preprocess", *acquisition_options(**acquisition)], output)
+        return self.launch(["preprocess", *acquisition_options(**acquisition)], output, options)
 
     def run(
         self,
@@ -60,6 +102,7 @@ class ChiSepPreprocessLogic(ComputationLogic):
         echo_times_s: tuple[float, ...] | None = None,
         field_strength_t: float | None = None,
         phase_unit: str | None = None,
+        options: Mapping[str, Any] | None = None,
         output: PathLike | None = None,
         overwrite: bool = False,
         progress: Progress | None = None,
@@ -78,6 +121,8 @@ class ChiSepPreprocessLogic(ComputationLogic):
             Where the files do not tell, T.
         phase_unit : str, optional
             Where the files do not tell.
+        options : mapping, optional
+            What an options file holds: ``{"preprocess": {"background": {"method": "pdf"}}}``.
         output : path, optional
             Folder for the maps; by default they are kept in the scene only.
         overwrite : bool
@@ -101,7 +146,7 @@ class ChiSepPreprocessLogic(ComputationLogic):
         """
         job = self.start(
             gre=gre, gre_phase=gre_phase, se=se, mask=mask, echo_times_s=echo_times_s,
-            field_strength_t=field_strength_t, phase_unit=phase_unit, output=output,
+            field_strength_t=field_strength_t, phase_unit=phase_unit, options=options, output=output,
             overwrite=overwrite,
         )  # fmt: skip
         return wait(job, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,20 @@ def refinement_options(method: str, refine: bool) -> dict[str, dict[str, bool]]:
     return {name: {"refine": True} for name in refined}
 
 
+def with_refinement(options: Mapping[str, Any] | None, method: str, refine: bool) -> dict[str, Any]:
+    """Content of the options file: what is given, and refinement beside the methods' other options.
+
+    Raises
+    ------
+    InputError
+        As :func:`refinement_options`.
+    """
+    content = dict(options or {})
+    for name, added in refinement_options(method, refine).items():
+        content[name] = {**content.get(name, {}), **added}
+    return content
+
+
 class ChiSepReconstructLogic(ComputationLogic):
     """From maps to susceptibility maps.
 
@@ -63,13 +78,14 @@ class ChiSepReconstructLogic(ComputationLogic):
         method: str = "closed-form",
         r2prime_source: str = "maps",
         refine: bool = False,
+        options: Mapping[str, Any] | None = None,
         output: PathLike | None = None,
     ) -> Job:
         """Start the computation and return at once; parameters as in :meth:`run`."""
         require_paths("folder of maps", maps_folder, "Make the maps with the module ChiSepPreprocess.")
         folder = str(Path(maps_folder).expanduser().absolute())
-        options = value_options(method=method, r2prime_source=r2prime_source)
-        return self.launch(["reconstruct", folder, *options], output, refinement_options(method, refine))
+        chosen = value_options(method=method, r2prime_source=r2prime_source)
+        return self.launch(["reconstruct", folder, *chosen], output, with_refinement(options, method, refine))
 
     def run(
         self,
@@ -78,6 +94,7 @@ class ChiSepReconstructLogic(ComputationLogic):
         method: str = "closed-form",
         r2prime_source: str = "maps",
         refine: bool = False,
+        options: Mapping[str, Any] | None = None,
         output: PathLike | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
@@ -93,6 +110,8 @@ class ChiSepReconstructLogic(ComputationLogic):
             Where R2′ comes from: the maps, or R2* by R2PRIMEnet.
         refine : bool
             Correct what χ-sepnet made where field and R2′ contradict it, beyond the range of its training.
+        options : mapping, optional
+            What an options file holds: ``{"closed-form": {"relaxivity": "kim2025"}}``.
         output : path, optional
             Folder for the maps; by default they are kept in the scene only.
         progress : callable, optional
@@ -112,5 +131,7 @@ class ChiSepReconstructLogic(ComputationLogic):
         ComputationError
             If the computation failed.
         """
-        job = self.start(maps_folder, method=method, r2prime_source=r2prime_source, refine=refine, output=output)
+        job = self.start(
+            maps_folder, method=method, r2prime_source=r2prime_source, refine=refine, options=options, output=output
+        )
         return wait(job, progress)

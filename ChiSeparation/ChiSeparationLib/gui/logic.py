@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ChiSepPreprocessLib.gui.computation import ComputationLogic, Job, PathLike, Paths, value_options, wait
 from ChiSepPreprocessLib.gui.logic import acquisition_options
 from ChiSepPreprocessLib.progress import Progress
-from ChiSepReconstructLib.gui.logic import refinement_options
+from ChiSepReconstructLib.gui.logic import with_refinement
 
 
 class ChiSeparationLogic(ComputationLogic):
@@ -27,13 +28,14 @@ class ChiSeparationLogic(ComputationLogic):
         method: str = "closed-form",
         r2prime_source: str = "maps",
         refine: bool = False,
+        options: Mapping[str, Any] | None = None,
         output: PathLike | None = None,
         **acquisition: Any,
     ) -> Job:
         """Start the computation and return at once; parameters as in :meth:`run`."""
-        options = [*acquisition_options(**acquisition), *value_options(method=method, r2prime_source=r2prime_source)]
+        chosen = [*acquisition_options(**acquisition), *value_options(method=method, r2prime_source=r2prime_source)]
         # Maps only, as Slicer itself is the scene and the pictures.
-        return self.launch(["run", *options, "--maps-only"], output, refinement_options(method, refine))
+        return self.launch(["run", *chosen, "--maps-only"], output, with_refinement(options, method, refine))
 
     def run(
         self,
@@ -49,6 +51,7 @@ class ChiSeparationLogic(ComputationLogic):
         method: str = "closed-form",
         r2prime_source: str = "maps",
         refine: bool = False,
+        options: Mapping[str, Any] | None = None,
         output: PathLike | None = None,
         overwrite: bool = False,
         progress: Progress | None = None,
@@ -73,6 +76,8 @@ class ChiSeparationLogic(ComputationLogic):
             Where the methods take R2′ from: the maps (measured, or a fallback), or R2* by R2PRIMEnet.
         refine : bool
             Correct what χ-sepnet made where field and R2′ contradict it, beyond the range of its training.
+        options : mapping, optional
+            What an options file holds: ``{"preprocess": {"background": {"method": "pdf"}}}``.
         output : path, optional
             Folder for the maps; by default they are kept in the scene only.
         overwrite : bool
@@ -97,6 +102,6 @@ class ChiSeparationLogic(ComputationLogic):
         job = self.start(
             gre=gre, gre_phase=gre_phase, se=se, flair=flair, mask=mask, echo_times_s=echo_times_s,
             field_strength_t=field_strength_t, phase_unit=phase_unit, method=method, r2prime_source=r2prime_source,
-            refine=refine, output=output, overwrite=overwrite,
+            refine=refine, options=options, output=output, overwrite=overwrite,
         )  # fmt: skip
         return wait(job, progress)
