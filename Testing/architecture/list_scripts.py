@@ -10,16 +10,23 @@ MODULES = ("ChiSepPreprocess", "ChiSepReconstruct", "ChiSeparation")
 _LEFT_OUT = {"__pycache__"}
 
 
-def files_of(module: str) -> dict[str, list[str]]:
+def files_of(module: str, repository: Path = REPOSITORY) -> dict[str, list[str]]:
     """Find the files of a module that must be installed, relative to its folder, sorted.
+
+    Parameters
+    ----------
+    module : str
+        One of :data:`MODULES`.
+    repository : Path, optional
+        Folder of the extension.
 
     Returns
     -------
     dict of str to list of str
         ``"scripts"``: Python; ``"resources"``: everything else (panels, icons, data, templates).
     """
-    folder = REPOSITORY / module
-    candidates = [folder / f"{module}.py", *(folder / f"{module}Lib").rglob("*"), *(folder / "Resources").rglob("*")]
+    folder = repository / module
+    candidates = [*folder.glob("*.py"), *(folder / f"{module}Lib").rglob("*"), *(folder / "Resources").rglob("*")]
     files = [one for one in candidates if one.is_file() and not _is_left_out(one.relative_to(folder))]
     names = sorted(one.relative_to(folder).as_posix() for one in files)
     return {
@@ -32,12 +39,6 @@ def _is_left_out(path: Path) -> bool:
     return (
         bool(_LEFT_OUT & set(path.parts)) or any(part.startswith(".") for part in path.parts) or path.suffix == ".pyc"
     )
-
-
-def listed(module: str) -> dict[str, list[str]]:
-    """Read the lists as they stand in the module's ``CMakeLists.txt``."""
-    text = (REPOSITORY / module / "CMakeLists.txt").read_text(encoding="utf-8")
-    return {kind: _between(text, kind).split() for kind in ("scripts", "resources")}
 
 
 def _between(text: str, kind: str) -> str:

@@ -1,41 +1,61 @@
-"""The CMake lists against the tree: a file that is not listed is missing from the installed extension."""
+"""The extension's CMake files against the tree: a file that is not listed is missing from the installed extension."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from architecture.list_scripts import MODULES, REPOSITORY, files_of, listed
+from architecture.extension_package import INDEX_ENTRY, Package, cmake_executable, configure, faults, install
+from architecture.list_scripts import MODULES, REPOSITORY, files_of
 
-EXTENSION = (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8")
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("build")
 
 
-@pytest.mark.parametrize("kind", ["scripts", "resources"])
+@pytest.fixture(scope="module")
+def package(build: Path) -> Package:
+    return configure(REPOSITORY, build)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Give a copy of the extension to plant faults in."""
+    for name in (*MODULES, "Resources"):
+        shutil.copytree(REPOSITORY / name, tmp_path / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "CMakeLists.txt", tmp_path / "source")
+    return tmp_path / "source"
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_nothing_is_wrong(package: Package) -> None:
+    hint = "for the lists, run: python Testing/architecture/list_scripts.py"
+    assert faults(REPOSITORY, package) == [], hint
+
+
+def test_modules_come_in_the_order_of_the_road(package: Package) -> None:
+    assert tuple(package.modules) == MODULES
+    assert package.modules["ChiSepPreprocess"].folder == REPOSITORY / "ChiSepPreprocess"
+
+
 @pytest.mark.parametrize("module", MODULES)
-def test_lists_equal_the_tree(module: str, kind: str) -> None:
-    hint = "run: python Testing/architecture/list_scripts.py"
-    assert listed(module)[kind] == files_of(module)[kind], hint
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_lists_hold_the_module_its_panel_and_its_icon(module: str) -> None:
-    found = listed(module)
-    assert f"{module}.py" in found["scripts"]
-    assert f"{module}Lib/__init__.py" in found["scripts"]
-    assert {f"Resources/UI/{module}.ui", f"Resources/Icons/{module}.svg"} <= set(found["resources"])
-
-
-def test_no_two_modules_install_the_same_path() -> None:
-    paths = Counter(path for module in MODULES for names in listed(module).values() for path in names)
-    assert [path for path, count in paths.items() if count > 1] == []
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_module_folder_holds_one_python_file(module: str) -> None:
-    # Slicer takes every other one for a module.
-    assert [one.name for one in (REPOSITORY / module).glob("*.py")] == [f"{module}.py"]
+def test_lists_hold_the_module_its_panel_and_its_icon(package: Package, module: str) -> None:
+    found = package.modules[module]
+    assert {f"{module}.py", f"{module}Lib/__init__.py"} <= set(found.scripts)
+    assert {f"Resources/UI/{module}.ui", f"Resources/Icons/{module}.svg"} <= set(found.resources)
 
 
 def test_generator_finds_new_files_and_leaves_out_caches() -> None:
@@ -44,24 +64,115 @@ def test_generator_finds_new_files_and_leaves_out_caches() -> None:
     assert "ChiSepPreprocessLib/gui/worker.py" in names
 
 
-def test_extension_adds_every_module_in_the_order_of_the_road() -> None:
-    assert re.findall(r"^add_subdirectory\((\w+)\)", EXTENSION, flags=re.MULTILINE) == list(MODULES)
-    assert re.search(r"^project\(ChiSeparation\)", EXTENSION, flags=re.MULTILINE)
+def test_installed_extension_holds_what_is_listed_and_runs(package: Package, build: Path, tmp_path: Path) -> None:
+    folder = install(build, tmp_path)
+    listed = {path for one in package.modules.values() for path in one.scripts + one.resources}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == listed
+    code = "import ChiSeparationLib.cli as cli; print(cli.__file__); cli.main(['methods', '--json'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    place, methods = done.stdout.split("\n", 1)
+    assert Path(place).is_relative_to(folder)
+    assert "closed-form" in str(json.loads(methods))
+
+
+def list_a_missing_file(source: Path) -> None:
+    change(
+        source / "ChiSeparation" / "CMakeLists.txt", "  # end scripts", "  ChiSeparationLib/gone.py\n  # end scripts"
+    )
+
+
+def forget_a_test(source: Path) -> None:
+    (source / "ChiSeparation" / "Testing" / "Python" / "ChiSeparationTest.py").unlink()
+
+
+@pytest.mark.parametrize(("plant", "name"), [(list_a_missing_file, "gone.py"), (forget_a_test, "ChiSeparationTest.py")])
+def test_a_listed_file_that_is_missing_stops_cmake(
+    copy: Path, tmp_path: Path, plant: Callable[[Path], None], name: str
+) -> None:
+    plant(copy)
+    with pytest.raises(RuntimeError, match=name):
+        configure(copy, tmp_path / "build")
+
+
+def list_a_file_twice(source: Path) -> None:
+    path = source / "ChiSepPreprocess" / "CMakeLists.txt"
+    change(path, "  # end scripts", "  ChiSepPreprocessLib/errors.py\n  # end scripts")
+
+
+def add_a_file(source: Path) -> None:
+    (source / "ChiSepReconstruct" / "ChiSepReconstructLib" / "new.py").touch()
+
+
+def add_a_file_that_is_no_module(source: Path) -> None:
+    (source / "ChiSeparation" / "helpers.py").touch()
+    change(source / "ChiSeparation" / "CMakeLists.txt", "  # end scripts", "  helpers.py\n  # end scripts")
+
+
+def add_the_same_file_to_two_modules(source: Path) -> None:
+    for module in MODULES[:2]:
+        (source / module / "Resources" / "same.txt").touch()
+        change(source / module / "CMakeLists.txt", "  # end resources", "  Resources/same.txt\n  # end resources")
+
+
+def add_a_test(source: Path) -> None:
+    (source / "ChiSeparation" / "Testing" / "Python" / "OtherTest.py").touch()
+
+
+def leave_out_generic_tests(source: Path) -> None:
+    change(source / "ChiSeparation" / "CMakeLists.txt", "  WITH_GENERIC_TESTS\n", "")
+
+
+def change_dependencies(source: Path) -> None:
+    change(source / INDEX_ENTRY, '"PyTorch"', '"PyTorch", "NNUNet"')
+
+
+def change_category(source: Path) -> None:
+    change(source / "CMakeLists.txt", '"Neuroimaging"', '"Diffusion"')
+
+
+def change_homepage(source: Path) -> None:
+    change(source / INDEX_ENTRY, "SlicerChiSeparation.git", "SlicerOther.git")
+
+
+def empty_contributors(source: Path) -> None:
+    change(source / "CMakeLists.txt", '"ChiSeparation contributors"', '" "')
+
+
+def package_nothing(source: Path) -> None:
+    change(source / "CMakeLists.txt", "include(${Slicer_EXTENSION_GENERATE_CONFIG})\n", "")
 
 
 @pytest.mark.parametrize(
-    "field", ["HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS", "CATEGORY"]
+    ("plant", "sentence"),
+    [
+        (list_a_file_twice, "errors.py is listed twice"),
+        (add_a_file, "new.py is not in the list of scripts"),
+        (add_a_file_that_is_no_module, "helpers.py has no class helpers"),
+        (add_the_same_file_to_two_modules, "same.txt is in ChiSepPreprocess and ChiSepReconstruct"),
+        (add_a_test, "OtherTest.py"),
+        (leave_out_generic_tests, "generic"),
+        (change_dependencies, "NNUNet"),
+        (change_category, "Diffusion"),
+        (change_homepage, "SlicerOther"),
+        (empty_contributors, "EXTENSION_CONTRIBUTORS is empty"),
+        (package_nothing, "configured"),
+    ],
 )
-def test_extension_describes_itself_in_one_string_each(field: str) -> None:
-    values = re.findall(rf'^set\(EXTENSION_{field} "([^"\n]+)"\)$', EXTENSION, flags=re.MULTILINE)
-    assert len(values) == 1
-    if field == "DEPENDS":
-        assert values == ["PyTorch"]
-    if field.endswith(("URL", "URLS", "PAGE")):
-        assert values[0].startswith("https://")
+def test_a_planted_fault_is_found(
+    package: Package, copy: Path, tmp_path: Path, plant: Callable[[Path], None], sentence: str
+) -> None:
+    before = len(faults(REPOSITORY, package))
+    plant(copy)
+    found = faults(copy, configure(copy, tmp_path / "build"))
+    assert len(found) == before + 1
+    assert any(sentence in one for one in found)
 
 
-def test_configuration_comes_before_packaging() -> None:
-    order = ["find_package(Slicer", "include(${Slicer_USE_FILE})", "add_subdirectory(", "GENERATE_CONFIG", "CPACK}"]
-    places = [EXTENSION.index(part) for part in order]
-    assert places == sorted(places)
+def test_missing_cmake_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(FileNotFoundError, match="pip install cmake"):
+        cmake_executable()

@@ -1,0 +1,1 @@
+write_down(stage ${PROJECT_NAME} configured)

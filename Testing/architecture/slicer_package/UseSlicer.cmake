@@ -1,0 +1,42 @@
+option(BUILD_TESTING "Register the tests" ON)
+
+# All modules of an extension are installed into this one folder.
+set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR qt-scripted-modules)
+
+file(WRITE ${CMAKE_BINARY_DIR}/record.txt "")
+
+function(write_down kind owner)
+  foreach(value IN LISTS ARGN)
+    file(APPEND ${CMAKE_BINARY_DIR}/record.txt "${kind}\t${owner}\t${value}\n")
+  endforeach()
+endfunction()
+
+function(require_file path)
+  if(IS_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/${path} OR NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${path})
+    message(FATAL_ERROR "A list names '${path}', which is no file in ${CMAKE_CURRENT_SOURCE_DIR}")
+  endif()
+endfunction()
+
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(PARSE_ARGV 0 MODULE "WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES")
+  if(NOT MODULE_NAME OR MODULE_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "NAME is missing, or these are not understood: '${MODULE_UNPARSED_ARGUMENTS}'")
+  endif()
+  write_down(module ${MODULE_NAME} ${CMAKE_CURRENT_SOURCE_DIR})
+  write_down(scripts ${MODULE_NAME} ${MODULE_SCRIPTS})
+  write_down(resources ${MODULE_NAME} ${MODULE_RESOURCES})
+  if(MODULE_WITH_GENERIC_TESTS)
+    write_down(tests ${MODULE_NAME} generic)
+  endif()
+  foreach(path IN LISTS MODULE_SCRIPTS MODULE_RESOURCES)
+    require_file(${path})
+    get_filename_component(folder ${path} DIRECTORY)
+    install(FILES ${path} DESTINATION ${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR}/${folder})
+  endforeach()
+endfunction()
+
+function(slicer_add_python_unittest)
+  cmake_parse_arguments(PARSE_ARGV 0 TEST "" "SCRIPT;TESTNAME_PREFIX" "SLICER_ARGS")
+  require_file(${TEST_SCRIPT})
+  write_down(tests ${MODULE_NAME} ${CMAKE_CURRENT_SOURCE_DIR}/${TEST_SCRIPT})
+endfunction()
