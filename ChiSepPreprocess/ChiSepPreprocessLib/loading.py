@@ -2,103 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .artifacts import Acquisition, Array, Image, SpinEcho
 from .dicom.checks import check_magnitude
-from .dicom.collect import collected
 from .dicom.gradient_echo import LoadOptions, echo_times, read_gradient_echo
-from .dicom.groups import Group, check_echoes, check_one_session, link, of_role, read_echoes
-from .dicom.headers import DamagedFileError, Frame, read_frames
+from .dicom.groups import Group, check_echoes, check_one_session, of_role, read_echoes
 from .dicom.inventory import FEWEST_ECHOES, FEWEST_VOXELS, Inventory, obstacles_of, rows_of, too_thin
 from .dicom.roles import Component, Role, is_turbo
-from .dicom.series import stacks_of
 from .dicom.stack import Stack
 from .errors import InputError
 from .files import check_voxel_size
-from .nifti import is_nifti, nifti_stacks
+from .found import Found, Given, check_usable, volumes_behind
 from .progress import Reporter
 
-__all__ = ["Inventory", "LoadOptions", "check_reconstructable", "inspect", "load_acquisition", "load_image",
-           "load_spin_echo"]  # fmt: skip
-
-
-#: Reading a header takes milliseconds; reports need not come faster than they are seen.
-HEADERS_PER_REPORT = 50
+__all__ = ["Inventory", "LoadOptions", "Survey", "acquisition_of", "check_reconstructable", "inspect",
+           "load_acquisition", "load_image", "load_spin_echo", "surveyed"]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class _Given:
-    """Paths, and what NIfTI files among them are where no sidecar says it."""
+class Survey:
+    """The scans behind some paths.
 
-    paths: Sequence[Path]
-    role: Role = Role.UNKNOWN
-    component: Component = Component.MAGNITUDE
+    Parameters
+    ----------
+    scans : tuple of Group
+        In the order of the numbers in the inventory's rows, which count from 1.
+    used : tuple of Group
+        Those that :func:`load_acquisition` would read; none if it would refuse.
+    inventory : Inventory
+        What is there and what is missing.
+    """
 
-
-@dataclass(frozen=True)
-class _Found:
-    """Volumes behind the user's paths, and how many files were of no use."""
-
-    stacks: tuple[Stack, ...]
-    files: int
-    skipped: int
-    damaged: int
-
-    @property
-    def groups(self) -> list[Group]:
-        return link(self.stacks)
+    scans: tuple[Group, ...]
+    used: tuple[Group, ...]
+    inventory: Inventory
 
 
-@contextmanager
-def _found(*given: _Given, report: Reporter = Reporter()) -> Iterator[_Found]:  # noqa: B008 (frozen)
-    """Volumes behind all paths; a file that was given twice counts once."""
-    with ExitStack() as unpacked:
-        files: dict[Path, _Given] = {}
-        for one in given:
-            for file in unpacked.enter_context(collected(one.paths)):
-                known = files.get(file.resolve())
-                # A file named for a role keeps it, although a folder named for another holds it too.
-                if known is None or (file in one.paths and file not in known.paths):
-                    files[file.resolve()] = one
-        yield _read_headers(files, report)
-
-
-def _read_headers(files: Mapping[Path, _Given], report: Reporter) -> _Found:
-    stacks: list[Stack] = []
-    frames: list[Frame] = []
-    skipped = damaged = 0
-    for number, (file, one) in enumerate(files.items()):
-        if number % HEADERS_PER_REPORT == 0:
-            report("load", number / len(files), "headers")
-        try:
-            new_stacks = nifti_stacks(file, number, one.role, one.component) if is_nifti(file) else []
-            new_frames = [] if new_stacks else read_frames(file)
-        except DamagedFileError:
-            damaged += 1
-            continue
-        skipped += not new_stacks and not new_frames and file.suffix.lower() != ".json"
-        stacks += new_stacks
-        frames += new_frames
-    return _Found((*stacks, *stacks_of(frames)), len(files), skipped, damaged)
-
-
-def inspect(paths: Sequence[Path]) -> Inventory:
+def inspect(paths: Sequence[Path], report: Reporter = Reporter()) -> Inventory:  # noqa: B008 (frozen)
     """List what files, folders or archives hold and whether it suffices; pixels are not read.
 
     Raises
     ------
     InputError
         If a path does not exist or an archive is unsafe.
+    CancelledError
+        If the user stops it.
     """
-    with _found(_Given(paths, component=Component.UNKNOWN)) as found:
+    with surveyed(paths, report) as survey:
+        return survey.inventory
+
+
+@contextmanager
+def surveyed(paths: Sequence[Path], report: Reporter = Reporter()) -> Iterator[Survey]:  # noqa: B008 (frozen)
+    """Find the scans behind paths; their files can be read within the block.
+
+    Raises
+    ------
+    InputError
+        If a path does not exist or an archive is unsafe.
+    CancelledError
+        If the user stops it.
+    """
+    with volumes_behind(Given(paths, component=Component.UNKNOWN), report=report) as found:
         groups = sorted(found.groups, key=lambda group: list(Role).index(group.role))
         rows = [row for number, group in enumerate(groups, 1) for row in rows_of(number, group)]
         obstacles = _obstacles(found, groups)
-        return Inventory(
+        inventory = Inventory(
             series=tuple(rows),
             files=found.files,
             skipped_files=found.skipped,
@@ -106,18 +79,30 @@ def inspect(paths: Sequence[Path]) -> Inventory:
             obstacles=tuple(obstacles),
             problems=(*obstacles, *_remarks(found, groups)),
         )
+        yield Survey(tuple(groups), tuple(_used(found, groups)), inventory)
 
 
-def _obstacles(found: _Found, groups: Sequence[Group]) -> list[str]:
+def _used(found: Found, groups: Sequence[Group]) -> list[Group]:
     try:
-        _check_usable(found)
+        check_usable(found)
+        check_one_session(found.stacks)
+        gre = [_gradient_echo(groups)]
+    except InputError:
+        return []
+    others = (_spin_echoes_within(groups), [group for group in groups if group.role == Role.FLAIR])
+    return gre + [scans[0] for scans in others if len(scans) == 1]
+
+
+def _obstacles(found: Found, groups: Sequence[Group]) -> list[str]:
+    try:
+        check_usable(found)
         check_one_session(found.stacks)
         return obstacles_of(_gradient_echo(groups))
     except InputError as error:
         return [str(error)]
 
 
-def _remarks(found: _Found, groups: Sequence[Group]) -> list[str]:
+def _remarks(found: Found, groups: Sequence[Group]) -> list[str]:
     roles = {group.role for group in groups}
     remarks = []
     if found.skipped:
@@ -130,16 +115,6 @@ def _remarks(found: _Found, groups: Sequence[Group]) -> list[str]:
     if Role.FLAIR not in roles:
         remarks.append("no FLAIR series: lesions cannot be segmented from it")
     return remarks
-
-
-def _check_usable(found: _Found) -> None:
-    if found.damaged:
-        raise InputError("DICOM files", f"{found.damaged} of {found.files} files that are damaged or truncated",
-                         "whole files", "Copy or export the series again.")  # fmt: skip
-    if not found.stacks:
-        content = f"{found.files} files, none of them an MR image" if found.files else "no files"
-        raise InputError("input", content, "DICOM or NIfTI images (files, folders or zip archives)",
-                         "Check the path.")  # fmt: skip
 
 
 def load_acquisition(
@@ -178,23 +153,61 @@ def load_acquisition(
         If the user stops it.
     """
     with (
-        _found(_Given(gre), _Given(gre_phase, component=Component.PHASE), report=report.span(0.0, 0.4)) as main,
-        _found(_Given(se, Role.SPIN_ECHO)) as spin,
-        _found(_Given(flair, Role.FLAIR)) as fluid,
+        volumes_behind(Given(gre), Given(gre_phase, component=Component.PHASE), report=report.span(0.0, 0.4)) as main,
+        volumes_behind(Given(se, Role.SPIN_ECHO)) as spin,
+        volumes_behind(Given(flair, Role.FLAIR)) as fluid,
     ):
         for given, part in ((True, main), (se, spin), (flair, fluid)):
             if given:
-                _check_usable(part)
-        check_one_session([*main.stacks, *spin.stacks, *fluid.stacks])
-        group = _gradient_echo(main.groups, bool(gre_phase))
-        acquisition = read_gradient_echo(group, options, _combine_coils, report.span(0.4, 0.85))
-        spin_echo, spin_notes = _optional_spin_echo(spin, main, bool(se), options, report.span(0.85, 0.95))
-        image, image_notes = _optional_flair(fluid, main, bool(flair))
-        if spin_echo is None and options.se_echo_times_s is not None:
-            spin_notes = (*spin_notes, "Spin echo times were stated, but no spin echo was used.")
-        report("load", 1.0)
+                check_usable(part)
+        acquisition = _acquired(main, spin, fluid, options, report.span(0.4, 1.0), bool(gre_phase))
     source = {**acquisition.source, "files": main.files, "files_skipped": main.skipped}
-    return replace(acquisition, spin_echo=spin_echo, flair=image, source=source,
+    return replace(acquisition, source=source)
+
+
+def acquisition_of(
+    gre: Sequence[Stack],
+    *,
+    se: Sequence[Stack] = (),
+    flair: Sequence[Stack] = (),
+    options: LoadOptions = LoadOptions(),  # noqa: B008 (frozen)
+    report: Reporter = Reporter(),  # noqa: B008 (frozen)
+) -> Acquisition:
+    """Make an acquisition of volumes that lie elsewhere than in files, with the checks and rules of files.
+
+    Parameters
+    ----------
+    gre, se, flair : sequence of Stack
+        Volumes of the gradient echo, spin echo and FLAIR.
+    options : LoadOptions
+        What the headers of the volumes do not say.
+    report : Reporter
+        Progress.
+
+    Raises
+    ------
+    InputError
+        If something needed is missing, contradictory or broken.
+    CancelledError
+        If the user stops it.
+    """
+    main, spin, fluid = (Found(tuple(stacks), len(stacks), 0, 0) for stacks in (gre, se, flair))
+    return _acquired(main, spin, fluid, options, report)
+
+
+def _acquired(
+    main: Found, spin: Found, fluid: Found, options: LoadOptions, report: Reporter, phase_given: bool = False
+) -> Acquisition:
+    """What was measured; spin echo and FLAIR are looked for in the main volumes unless volumes are given apart."""
+    check_one_session([*main.stacks, *spin.stacks, *fluid.stacks])
+    group = _gradient_echo(main.groups, phase_given)
+    acquisition = read_gradient_echo(group, options, _combine_coils, report.span(0.0, 0.75))
+    spin_echo, spin_notes = _optional_spin_echo(spin, main, bool(spin.stacks), options, report.span(0.75, 0.92))
+    image, image_notes = _optional_flair(fluid, main, bool(fluid.stacks))
+    if spin_echo is None and options.se_echo_times_s is not None:
+        spin_notes = (*spin_notes, "Spin echo times were stated, but no spin echo was used.")
+    report("load", 1.0)
+    return replace(acquisition, spin_echo=spin_echo, flair=image,
                    warnings=(*acquisition.warnings, *spin_notes, *image_notes))  # fmt: skip
 
 
@@ -250,13 +263,19 @@ def load_spin_echo(paths: Sequence[Path], options: LoadOptions = LoadOptions()) 
     InputError
         If there is not exactly one, or it is broken.
     """
-    with _found(_Given(paths, Role.SPIN_ECHO)) as found:
-        _check_usable(found)
+    with volumes_behind(Given(paths, Role.SPIN_ECHO)) as found:
+        check_usable(found)
         check_one_session(found.stacks)
         return _read_spin_echo(_spin_echo_groups(found), options, Reporter())
 
 
-def _spin_echo_groups(found: _Found) -> list[Group]:
+def _spin_echoes_within(groups: Sequence[Group]) -> list[Group]:
+    """Spin echo scans of two or more echoes, by their headers."""
+    scans = [group for group in groups if group.role == Role.SPIN_ECHO]
+    return [group for group in scans if len(group.of(Component.MAGNITUDE)) >= FEWEST_ECHOES]
+
+
+def _spin_echo_groups(found: Found) -> list[Group]:
     groups = of_role(found.groups, Role.SPIN_ECHO)
     return [group for group in groups if len(group.of(Component.MAGNITUDE)) >= FEWEST_ECHOES]
 
@@ -275,17 +294,17 @@ def _read_spin_echo(groups: Sequence[Group], options: LoadOptions, report: Repor
 
 
 def _optional_spin_echo(
-    given: _Found, main: _Found, required: bool, options: LoadOptions, report: Reporter
+    given: Found, main: Found, required: bool, options: LoadOptions, report: Reporter
 ) -> tuple[SpinEcho | None, tuple[str, ...]]:
     if required:
         return _read_spin_echo(_spin_echo_groups(given), options, report), ()
-    groups = [group for group in _spin_echo_groups(main) if group.role == Role.SPIN_ECHO]
+    groups = _spin_echoes_within(main.groups)
     if len(groups) > 1:
         return None, (f"{len(groups)} spin echo scans were found and none was used; name one with --se.",)
     return (_read_spin_echo(groups, options, report) if groups else None), ()
 
 
-def _optional_flair(given: _Found, main: _Found, required: bool) -> tuple[Image | None, tuple[str, ...]]:
+def _optional_flair(given: Found, main: Found, required: bool) -> tuple[Image | None, tuple[str, ...]]:
     if required:
         groups = of_role(given.groups, Role.FLAIR)
         note = "The image given as FLAIR is not FLAIR by its header; confirm that it is."
@@ -304,8 +323,8 @@ def load_image(paths: Sequence[Path]) -> Image:
     InputError
         If there is not exactly one volume.
     """
-    with _found(_Given(paths)) as found:
-        _check_usable(found)
+    with volumes_behind(Given(paths)) as found:
+        check_usable(found)
         check_one_session(found.stacks)
         return _read_image(found.groups, "image")
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..artifacts import ARTIFACTS, Array, Grid, Image, Kind, Map, MapSet
+from ..artifacts import ARTIFACTS, Array, ArtifactSpec, Image, Kind, Map, MapSet
 from ..errors import InputError
 from ..files import as_json_value
 from .colors import CATEGORICAL, MASK, MASK_COLOR, SIZE, color_table
 from .session import load_slicer
-from .volumes import array_from_node, grid_from_node, ijk_to_ras, image_data, volume_node
+from .volumes import array_from_node, as_made, grid_from_node, handedness, ijk_to_ras, image_data, volume_node
 from .windows import GREY, WindowPreset, preset, presets
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def add_map(scene: slicer.vtkMRMLScene, one: Map) -> Any:
                          "Hand over one echo as an extra image.")  # fmt: skip
     is_real = one.spec.kind is Kind.REAL
     node = volume_node(scene, one.name, one.data, one.grid, "Scalar" if is_real else "LabelMap")
-    _describe(node, one)
+    describe(node, one)
+    set_unit(node, one.spec)
     if one.spec.kind is Kind.MASK:
         node.GetDisplayNode().SetAndObserveColorNodeID(color_node(scene, MASK).GetID())
     elif presets(one.name):
@@ -103,9 +104,14 @@ def add_map(scene: slicer.vtkMRMLScene, one: Map) -> Any:
 def add_image(scene: slicer.vtkMRMLScene, name: str, image: Image) -> Any:
     """Add a grey image without fixed unit; its window is the 0.5th to the 99.5th percentile."""
     node = volume_node(scene, name, image.data, image.grid, "Scalar")
-    low, high = np.percentile(array_from_node(node), [0.5, 99.5])
-    _set_display(node, color_node(scene, GREY), float(low), float(high if high > low else low + 1.0))
+    show_grey(node)
     return node
+
+
+def show_grey(node: Any) -> None:
+    """Show a volume node in grey from the 0.5th to the 99.5th percentile of its voxels."""
+    low, high = np.percentile(array_from_node(node), [0.5, 99.5])
+    _set_display(node, color_node(node.GetScene(), GREY), float(low), float(high if high > low else low + 1.0))
 
 
 def apply_window(node: Any, window: WindowPreset) -> None:
@@ -147,7 +153,7 @@ def map_from_node(node: Any) -> Map:
                          "Choose a volume that this extension made.")  # fmt: skip
     if unit != ARTIFACTS[name].unit:
         raise InputError(f"unit of node '{node.GetName()}'", unit, ARTIFACTS[name].unit)
-    data, grid = _as_made(array_from_node(node), grid_from_node(node), node.GetAttribute(HANDEDNESS))
+    data, grid = as_made(array_from_node(node), grid_from_node(node), node.GetAttribute(HANDEDNESS))
     return Map(
         name=name,
         data=data > 0 if ARTIFACTS[name].kind is Kind.MASK else data,
@@ -200,7 +206,7 @@ def add_lesions(
     for value, label in enumerate(labels, start=1):
         segment = _lesion_segment(layer, value, label, tags.get(label, {}))
         node.GetSegmentation().AddSegment(segment, f"Lesion_{label}")
-    _describe(node, lesions)
+    describe(node, lesions)
     if folder_name:
         put_in_folder(scene, node, folder_name)
     return node
@@ -220,20 +226,8 @@ def put_in_folder(scene: slicer.vtkMRMLScene, node: Any, folder_name: str) -> No
         hierarchy.SetItemParent(item, folder)
 
 
-def _handedness(grid: Grid) -> str:
-    return "right" if np.linalg.det(grid.affine[:3, :3]) > 0 else "left"
-
-
-def _as_made(data: Array, grid: Grid, handedness: str | None) -> tuple[Array, Grid]:
-    """Undo that Slicer's file reader turns left-handed grids into right-handed ones by reversing the slices."""
-    if handedness in (None, _handedness(grid)):
-        return data, grid
-    reverse = np.diag([1.0, 1.0, -1.0, 1.0])
-    reverse[2, 3] = grid.shape[2] - 1
-    return data[:, :, ::-1].copy(), Grid(grid.shape, grid.affine @ reverse)
-
-
-def _describe(node: Any, one: Map) -> None:
+def describe(node: Any, one: Map) -> None:
+    """Write what a map is and how it came about into the attributes of a node."""
     attributes = {
         ARTIFACT: one.name,
         UNIT: one.spec.unit,
@@ -241,13 +235,17 @@ def _describe(node: Any, one: Map) -> None:
         OPTIONS: json.dumps(dict(one.options), ensure_ascii=False, default=as_json_value),
         WARNINGS: json.dumps(list(one.warnings), ensure_ascii=False),
         VERSION: __version__,
-        HANDEDNESS: _handedness(one.grid),
+        HANDEDNESS: handedness(one.grid),
     }
     for key, value in attributes.items():
         node.SetAttribute(key, value)
-    if one.spec.kind is Kind.REAL:
-        node.SetVoxelValueUnits(_coded_entry(_UCUM[one.spec.unit], "UCUM", one.spec.unit))
-        node.SetVoxelValueQuantity(_coded_entry(one.name, "99CHISEP", one.spec.meaning))
+
+
+def set_unit(node: Any, spec: ArtifactSpec) -> None:
+    """Tell Slicer the unit and quantity of a volume node's voxels, as codes."""
+    if spec.kind is Kind.REAL:
+        node.SetVoxelValueUnits(_coded_entry(_UCUM[spec.unit], "UCUM", spec.unit))
+        node.SetVoxelValueQuantity(_coded_entry(spec.name, "99CHISEP", spec.meaning))
 
 
 def _coded_entry(value: str, scheme: str, meaning: str) -> Any:

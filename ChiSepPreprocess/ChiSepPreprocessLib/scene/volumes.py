@@ -55,6 +55,30 @@ def grid_from_node(node: Any) -> Grid:
     return Grid(node.GetImageData().GetDimensions(), affine)
 
 
+def handedness(grid: Grid) -> str:
+    """``"right"`` or ``"left"``, of the axes of a grid."""
+    return "right" if np.linalg.det(grid.affine[:3, :3]) > 0 else "left"
+
+
+def as_made(data: Array, grid: Grid, made: str | None) -> tuple[Array, Grid]:
+    """Undo that Slicer's file reader turns left-handed grids into right-handed ones by reversing the slices.
+
+    Parameters
+    ----------
+    data : ndarray, shape (I, J, K) or (I, J, K, E)
+        As read.
+    grid : Grid
+        As read.
+    made : str or None
+        Handedness that the grid had; ``None`` if that is not known.
+    """
+    if made in (None, handedness(grid)):
+        return data, grid
+    reverse = np.diag([1.0, 1.0, -1.0, 1.0])
+    reverse[2, 3] = grid.shape[2] - 1
+    return data[:, :, ::-1].copy(), Grid(grid.shape, grid.affine @ reverse)
+
+
 def image_data(data: Array) -> Any:
     """Copy of an array (I, J, K) as vtkImageData without place."""
     from vtkmodules.util.numpy_support import numpy_to_vtk
