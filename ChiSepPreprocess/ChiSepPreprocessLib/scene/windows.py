@@ -8,7 +8,7 @@ about 0.017 and 0.03 to 0.05 ppm, R2* about 15 to 50 1/s.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi
 from types import MappingProxyType
 
@@ -18,6 +18,17 @@ from .colors import DIA, DIVERGING, PARA, RATE
 
 #: Slicer's own grey table, present in every scene.
 GREY = "Grey"
+
+#: What menus call the colour tables.
+COLOR_TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        PARA: "Warm, for paramagnetic sources",
+        DIA: "Cool, for diamagnetic sources",
+        DIVERGING: "Cool to warm, black at zero",
+        RATE: "Purple to yellow, for rates",
+        GREY: "Grey",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +55,12 @@ class WindowPreset:
     maximum: float
     color_table: str
     number_format: str = "%.2f"
+
+    @property
+    def title(self) -> str:
+        """Name and range in words, such as ``"White matter (0 to 0.05 ppm)"``."""
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        return f"{self.name} ({self.minimum:.3g} to {self.maximum:.3g}{unit})"
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,33 @@ def preset(artifact: str, name: str = "") -> WindowPreset:
             return one
     known = ", ".join(one.name for one in choices) or "none: its window is found from the data"
     raise InputError(f"window of {artifact}", name or "the default", f"one of {known}")
+
+
+def difference_window(artifact: str) -> WindowPreset:
+    """Window of a difference of two results: symmetric, to half of the greatest value of the default window.
+
+    It is the same for every pair of results, so that differences can be compared with each other.
+
+    Raises
+    ------
+    InputError
+        If the artifact has no preset.
+    """
+    usual = preset(artifact)
+    limit = usual.maximum / 2.0
+    return replace(usual, name="Difference", minimum=-limit, maximum=limit, color_table=DIVERGING,
+                   number_format="%.3g")  # fmt: skip
+
+
+def color_tables(artifact: str) -> tuple[str, ...]:
+    """Colour tables that suit an artifact, its own first: one with another zero would mislead.
+
+    Raises
+    ------
+    InputError
+        If there is no artifact of that name.
+    """
+    return tuple(dict.fromkeys([*(one.color_table for one in presets(artifact)), GREY]))
 
 
 def has_fixed_unit(artifact: str) -> bool:

@@ -1,0 +1,1 @@
+"""What display tools need besides the scene: named places in the brain."""
