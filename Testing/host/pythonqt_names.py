@@ -1,12 +1,16 @@
-"""What PythonQt offers for the widgets that the panels use: properties, other methods, signals.
+"""What PythonQt offers of each class: properties, other methods, signals; from ``class_names.json``.
 
-Only what the panels use or may soon use; a name that is missing here must be looked up in the class's header before
-it is added. ctk and qMRML classes offer properties, slots and invokables only.
+Of Qt's classes the file holds the names that PythonQt 4.1 (Qt 5.15) and Qt 6 share, of ctk's and Slicer's classes the
+properties, public slots, invokable methods and signals of their headers (Slicer 5.13). A name that is missing there
+must be looked up before it is added. Nothing here needs Qt.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -16,57 +20,42 @@ class Names:
     Parameters
     ----------
     base : str
-        The class it extends; empty for ``QWidget``'s own base.
-    properties, methods, signals : frozenset of str
+        The class it extends; empty at the root.
+    properties, methods, signals, constants : frozenset of str
         Signals with their normalised signature.
     """
 
-    base: str = "QWidget"
-    properties: frozenset[str] = frozenset()
-    methods: frozenset[str] = frozenset()
-    signals: frozenset[str] = frozenset()
+    base: str
+    properties: frozenset[str]
+    methods: frozenset[str]
+    signals: frozenset[str]
+    constants: frozenset[str] = frozenset()
+
+    @property
+    def signal_names(self) -> frozenset[str]:
+        """Signals without their arguments."""
+        return frozenset(one.split("(")[0] for one in self.signals)
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """Everything that can be written after a dot."""
+        return self.properties | self.methods | self.signal_names | self.constants
 
 
-def _names(base: str, properties: str = "", methods: str = "", signals: str = "") -> Names:
-    return Names(base, frozenset(properties.split()), frozenset(methods.split()), frozenset(signals.split()))
+def _words(entry: dict[str, str], kind: str) -> frozenset[str]:
+    return frozenset(entry.get(kind, "").split())
 
 
-CLASSES = {
-    "QWidget": _names(
-        "",
-        "enabled visible toolTip name objectName geometry font",
-        "show hide setFocus setLayout layout setVisible property setProperty findChild findChildren connect disconnect"
-        " deleteLater inherits",
-        "destroyed() customContextMenuRequested(QPoint)",
-    ),
-    "QLabel": _names("QWidget", "text textFormat wordWrap alignment", "clear", "linkActivated(QString)"),
-    "QPushButton": _names(
-        "QWidget", "text checkable checked icon", "click toggle isChecked", "clicked() clicked(bool) toggled(bool)"
-    ),
-    "QCheckBox": _names(
-        "QWidget", "text checked", "click toggle isChecked", "clicked() toggled(bool) stateChanged(int)"
-    ),
-    "QComboBox": _names(
-        "QWidget",
-        "currentIndex currentText count",
-        "addItem addItems clear itemText itemData setItemData findText",
-        "currentIndexChanged(int) currentTextChanged(QString) activated(int)",
-    ),
-    "QProgressBar": _names("QWidget", "value minimum maximum text textVisible format", "reset", "valueChanged(int)"),
-    "QPlainTextEdit": _names(
-        "QWidget", "plainText readOnly placeholderText", "appendPlainText clear setPlainText", "textChanged()"
-    ),
-    "ctkCollapsibleButton": _names("QWidget", "text collapsed checked", "", "contentsCollapsed(bool) clicked()"),
-    "ctkPathLineEdit": _names(
-        "QWidget",
-        "currentPath filters nameFilters settingKey showBrowseButton",
-        "addCurrentPathToHistory browse setCurrentPath",
-        "currentPathChanged(QString) validInputChanged(bool)",
-    ),
-    "qMRMLWidget": _names("QWidget", "", "setMRMLScene mrmlScene", "mrmlSceneChanged(vtkMRMLScene*)"),
-}
+def _read(path: Path) -> dict[str, Names]:
+    kinds = ("properties", "methods", "signals", "constants")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {name: Names(one.get("base", ""), *(_words(one, kind) for kind in kinds)) for name, one in content.items()}
 
 
+CLASSES = _read(Path(__file__).with_name("class_names.json"))
+
+
+@cache
 def names_of(class_name: str) -> Names:
     """Names of a class together with those of its bases; raises ``KeyError`` for a class that is not listed."""
     own = CLASSES[class_name]
@@ -78,4 +67,5 @@ def names_of(class_name: str) -> Names:
         own.properties | base.properties,
         own.methods | base.methods,
         own.signals | base.signals,
+        own.constants | base.constants,
     )

@@ -1,55 +1,34 @@
-"""The panels with their real ``.ui`` files over stand-in widgets: buttons, progress, errors, life of the scene."""
+"""The panels in the test host: buttons, progress, errors, life of the scene."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ChiSepReconstructLib.methods import METHODS
-from host.stand_ins import Record, Timer
+from host.fixtures import Fake, Open
 
-Fake = Callable[[str], Callable[[Sequence[str]], list[str]]]
-Open = Callable[..., Any]
+if TYPE_CHECKING:
+    from host.running import Host
 
 #: Modules whose panel asks for a method, and the field that must be filled in.
 SEPARATING = (("ChiSepReconstruct", "mapsFolderPathLineEdit"), ("ChiSeparation", "grePathLineEdit"))
 
 
-@pytest.fixture
-def open_panel(record: Record) -> Iterator[Open]:
-    """Open a module's panel; what still runs at the end is stopped."""
-    opened: list[Any] = []
-
-    def open_one(module: str, command: Callable[[Sequence[str]], Sequence[str]], **logic: Any) -> Any:
-        file = importlib.import_module(module)
-        parent = type("Parent", (), {"isEntered": True})()
-        panel = getattr(file, f"{module}Widget")(parent, getattr(file, f"{module}Logic")(command, **logic))
-        panel.setup()
-        opened.append(panel)
-        return panel
-
-    yield open_one
-    for panel in opened:
-        panel.cleanup()
+#: How long a cancelled run may still show, s.
+CANCEL_LIMIT_S = 2.0
 
 
-def timer_of(record: Record) -> Timer:
-    (timer,) = record.timers
-    return timer
+def background_of(panel: Any) -> str:
+    """ID of the volume that the red slice view shows."""
+    import slicer
 
-
-def let_run(panel: Any, record: Record, until: Callable[[], bool], limit_s: float = 20.0) -> None:
-    stop_at_s = time.monotonic() + limit_s
-    while not until():
-        assert time.monotonic() < stop_at_s, "the panel did not get there"
-        timer_of(record).fire()
-        time.sleep(0.02)
+    return str(slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode().GetBackgroundVolumeID())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +40,7 @@ def let_run(panel: Any, record: Record, until: Callable[[], bool], limit_s: floa
     ],
 )
 def test_click_run_loads_nodes(
-    open_panel: Open, record: Record, fake: Fake, tmp_path: Path, module: str, field: str, parameter: str
+    open_panel: Open, host: Host, fake: Fake, tmp_path: Path, module: str, field: str, parameter: str
 ) -> None:
     panel = open_panel(module, fake("succeed"))
     ui = panel.ui
@@ -73,18 +52,18 @@ def test_click_run_loads_nodes(
     ui.runButton.click()
     assert not ui.runButton.enabled
     assert ui.cancelButton.enabled
-    let_run(panel, record, lambda: ui.runButton.enabled)
+    host.wait_until(lambda: ui.runButton.enabled)
     assert set(panel.nodes) == {"r2star", "chi_para"}
-    assert record.shown == [panel.nodes["chi_para"]]
+    assert background_of(panel) == panel.nodes["chi_para"].GetID()
     assert ui.progressBar.value == 100
     assert ui.messagesTextEdit.plainText == "the phase unit was read from the range"
     assert "2 volumes" in ui.statusLabel.text
-    assert not timer_of(record).active
+    assert not panel._timer.active
     assert not ui.cancelButton.enabled
-    assert record.errors == []
+    assert host.errors == []
 
 
-def test_panel_hands_over_every_parameter(open_panel: Open, record: Record, fake: Fake) -> None:
+def test_panel_hands_over_every_parameter(open_panel: Open, host: Host, fake: Fake) -> None:
     arguments: list[str] = []
 
     def command(given: Sequence[str]) -> list[str]:
@@ -172,7 +151,7 @@ def test_refinement_follows_the_scene(open_panel: Open, fake: Fake, module: str,
 
 
 def test_reconstruct_panel_tells_the_time_of_the_networks(
-    open_panel: Open, record: Record, fake: Fake, tmp_path: Path
+    open_panel: Open, host: Host, fake: Fake, tmp_path: Path
 ) -> None:
     panel = open_panel("ChiSepReconstruct", fake("tell_time"))
     ui = panel.ui
@@ -180,7 +159,7 @@ def test_reconstruct_panel_tells_the_time_of_the_networks(
     ui.mapsFolderPathLineEdit.currentPath = str(tmp_path)
     ui.runButton.click()
     assert ui.timeLabel.text == ""
-    let_run(panel, record, lambda: ui.runButton.enabled)
+    host.wait_until(lambda: ui.runButton.enabled)
     assert ui.timeLabel.text == "CPU, 8 threads, about 40 s"
 
 
@@ -208,41 +187,51 @@ def test_exit_lets_go_of_the_scene(open_panel: Open, fake: Fake) -> None:
     assert node.GetParameter("gre") == ""
 
 
-def test_cancel_stops_and_says_so(open_panel: Open, record: Record, fake: Fake, tmp_path: Path) -> None:
+def test_entering_again_adds_nothing(open_panel: Open, host: Host, fake: Fake) -> None:
+    panel = open_panel("ChiSeparation", fake("succeed"))
+    nodes, observed = host.scene.GetNumberOfNodes(), len(panel.Observations)
+    for _ in range(2):
+        host.exit(panel)
+        host.enter(panel)
+    assert host.scene.GetNumberOfNodes() == nodes
+    assert len(panel.Observations) == observed
+
+
+def test_cancel_stops_and_says_so(open_panel: Open, host: Host, fake: Fake, tmp_path: Path) -> None:
     panel = open_panel("ChiSeparation", fake("hang"))
     panel.ui.grePathLineEdit.currentPath = str(tmp_path)
     panel.ui.runButton.click()
-    let_run(panel, record, lambda: panel.ui.progressBar.value == 50)
+    host.wait_until(lambda: panel.ui.progressBar.value == 50)
     panel.ui.cancelButton.click()
-    let_run(panel, record, lambda: panel.ui.runButton.enabled, limit_s=2.0)
+    host.wait_until(lambda: panel.ui.runButton.enabled, CANCEL_LIMIT_S)
     assert panel.ui.statusLabel.text == "Cancelled."
     assert panel.ui.progressBar.value == 0
     assert panel.nodes == {}
-    assert record.errors == []
+    assert host.errors == []
 
 
-def test_error_is_one_sentence_with_details(open_panel: Open, record: Record, fake: Fake, tmp_path: Path) -> None:
+def test_error_is_one_sentence_with_details(open_panel: Open, host: Host, fake: Fake, tmp_path: Path) -> None:
     panel = open_panel("ChiSeparation", fake("bad_input"))
     panel.ui.grePathLineEdit.currentPath = str(tmp_path)
     panel.ui.runButton.click()
-    let_run(panel, record, lambda: panel.ui.runButton.enabled)
+    host.wait_until(lambda: panel.ui.runButton.enabled)
     sentence = "echo times: got nothing; expected seconds."
-    assert record.errors == [(sentence, "chisep: echo times: got nothing")]
+    assert host.errors == [(sentence, "chisep: echo times: got nothing")]
     assert panel.ui.statusLabel.text == sentence
 
 
-def test_child_that_cannot_start_is_an_error(open_panel: Open, record: Record, tmp_path: Path) -> None:
+def test_child_that_cannot_start_is_an_error(open_panel: Open, host: Host, tmp_path: Path) -> None:
     panel = open_panel("ChiSeparation", lambda arguments: ["/no/such/python"])
     panel.ui.grePathLineEdit.currentPath = str(tmp_path)
     panel.ui.runButton.click()
-    ((message, _details),) = record.errors
+    ((message, _details),) = host.errors
     assert "could not be started" in message
     assert panel.ui.runButton.enabled
-    assert not timer_of(record).active
+    assert not panel._timer.active
 
 
 def test_fault_while_loading_is_shown_and_leaves_the_panel_usable(
-    open_panel: Open, record: Record, fake: Fake, tmp_path: Path
+    open_panel: Open, host: Host, fake: Fake, tmp_path: Path
 ) -> None:
     def load(result: Any, folder_name: str) -> Any:
         raise ZeroDivisionError("planted")
@@ -250,14 +239,14 @@ def test_fault_while_loading_is_shown_and_leaves_the_panel_usable(
     panel = open_panel("ChiSeparation", fake("succeed"), load=load)
     panel.ui.grePathLineEdit.currentPath = str(tmp_path)
     panel.ui.runButton.click()
-    let_run(panel, record, lambda: panel.ui.runButton.enabled)
-    ((message, details),) = record.errors
+    host.wait_until(lambda: panel.ui.runButton.enabled)
+    ((message, details),) = host.errors
     assert message == "Something went wrong: planted"
     assert "ZeroDivisionError" in details
 
 
 def test_closing_the_scene_stops_the_computation(
-    open_panel: Open, record: Record, fake: Fake, scene: Any, tmp_path: Path
+    open_panel: Open, host: Host, fake: Fake, scene: Any, tmp_path: Path
 ) -> None:
     panel = open_panel("ChiSeparation", fake("hang"))
     panel.ui.grePathLineEdit.currentPath = str(tmp_path)
@@ -266,7 +255,7 @@ def test_closing_the_scene_stops_the_computation(
     scene.Clear(0)
     assert job.finished or job.child._process.poll() is not None
     assert panel._job is None
-    assert not timer_of(record).active
+    assert not panel._timer.active
     assert panel.ui.grePathLineEdit.currentPath == ""
     panel.ui.grePathLineEdit.currentPath = "/again"
     assert panel.logic.getParameterNode().GetParameter("gre") == "/again"
@@ -274,7 +263,7 @@ def test_closing_the_scene_stops_the_computation(
 
 
 def test_cleanup_stops_the_computation_and_removes_observers(
-    open_panel: Open, record: Record, fake: Fake, tmp_path: Path
+    open_panel: Open, host: Host, fake: Fake, tmp_path: Path
 ) -> None:
     panel = open_panel("ChiSeparation", fake("hang"))
     panel.ui.grePathLineEdit.currentPath = str(tmp_path)
@@ -285,6 +274,6 @@ def test_cleanup_stops_the_computation_and_removes_observers(
     assert panel.Observations == []
 
 
-def test_panel_brings_its_own_logic(record: Record) -> None:
-    file = importlib.import_module("ChiSepReconstruct")
-    assert isinstance(file.ChiSepReconstructWidget(object()).logic, file.ChiSepReconstructLogic)
+def test_panel_brings_its_own_logic(open_panel: Open) -> None:
+    logic = open_panel("ChiSepReconstruct").logic
+    assert isinstance(logic, importlib.import_module("ChiSepReconstruct").ChiSepReconstructLogic)
