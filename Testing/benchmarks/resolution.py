@@ -133,15 +133,14 @@ def stand_in(size_mm: float) -> tuple[Infer, Vector]:
 def network(name: str) -> tuple[Infer, Vector]:
     """QSMnet_ME of installed weights, and the voxel size of its training."""
     from ChiSepReconstructLib.networks.engine import Engine
+    from ChiSepReconstructLib.networks.inversion import inverted
     from ChiSepReconstructLib.networks.weights.store import find
 
     weights, engine = find(name), Engine()
-    qsmnet, scale = weights.network("qsmnet"), weights.normalisation
+    qsmnet, inputs, scales = weights.network("qsmnet"), weights.file("qsmnet").inputs, weights.normalisation
 
     def infer(field: Volume, report: Reporter) -> Volume:
-        brain = field != 0
-        image = scale["local_field"].normalise(field, brain)
-        return scale["chi_total"].restore(engine.run(qsmnet, image[None], report, "qsmnet")[0], brain)
+        return inverted(engine, qsmnet, inputs, scales, field, field != 0, weights.voxel_size_mm, report)
 
     return infer, weights.voxel_size_mm
 

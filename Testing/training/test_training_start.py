@@ -17,8 +17,8 @@ from ChiSepPreprocessLib.files import read_json
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepReconstructLib.networks.engine import EngineOptions
 from ChiSepReconstructLib.networks.inference import NetworkChain
+from ChiSepReconstructLib.networks.inversion import tv_start
 from ChiSepReconstructLib.networks.options import NetworkOptions
-from ChiSepReconstructLib.networks.start import tv_start
 from ChiSepReconstructLib.networks.weights.weight_set import START
 from ChiSepReconstructLib.solvers import tv
 from ChiSepReconstructLib.training.loop import train

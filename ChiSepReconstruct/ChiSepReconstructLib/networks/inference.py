@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,11 @@ from .domain import domain_warnings, relaxivity_for
 from .engine import Engine
 from .field_of_view import through_network
 from .frames import TrainedFrame, trained_frame
+from .inversion import inverted
 from .options import NetworkOptions
 from .resolution import across_resolutions
-from .start import tv_start
 from .weights.store import find
-from .weights.weight_set import OUTPUTS, START, Role, WeightSet, added_input
-
-if TYPE_CHECKING:
-    from .unet import UNet
+from .weights.weight_set import OUTPUTS, Role, WeightSet
 
 Mask = NDArray[np.bool_]
 Volume = NDArray[np.float32]
@@ -51,9 +48,6 @@ _RATES = ("r2prime", "r2star")
 
 #: Runs of QSMnet_ME where its voxels are not the data's: three shifts along each axis.
 _SHIFTS = 27
-
-#: Of the progress of a QSMnet that starts from total variation.
-_SHARE_OF_START = 0.4
 
 #: In place of a field of exactly 0 inside the brain, which would pass for outside.
 _NEARLY_ZERO_PPM = np.float32(1e-12)
@@ -253,14 +247,16 @@ class NetworkChain:
         """QSM by QSMnet_ME, normalised, which has the zero of its training."""
         network, scale = self.weights.network("qsmnet"), self.weights.normalisation
         self._used.append("qsmnet")
+
+        def infer(field_ppm: Volume, part: Reporter, inside: Mask | None = None) -> Volume:
+            inside = field_ppm != 0 if inside is None else inside
+            inputs, size_mm = self.weights.file("qsmnet").inputs, self.weights.voxel_size_mm
+            return inverted(self._engine, network, inputs, scale, field_ppm, inside, size_mm, part)
+
         if not self._shifts:
-            return self._inverted(network, self.frame.maps.array("local_field"), self.frame.mask, report)
+            chi = infer(self.frame.maps.array("local_field"), report, self.frame.mask)
+            return scale["chi_total"].normalise(chi, self.frame.mask)
         box = bounding_box(self.frame.mask)
-
-        def infer(field_ppm: Volume, part: Reporter) -> Volume:
-            inside = field_ppm != 0
-            return scale["chi_total"].restore(self._inverted(network, field_ppm, inside, part), inside)
-
         field_ppm = self.frame.maps.array("local_field")[box]
         field_ppm = np.where(self.frame.mask[box] & (field_ppm == 0), _NEARLY_ZERO_PPM, field_ppm)
         chi = np.zeros(self.frame.mask.shape, dtype=np.float32)
@@ -268,15 +264,6 @@ class NetworkChain:
             field_ppm, self.frame.voxel_size_mm, self.weights.voxel_size_mm, infer, report=report
         )
         return scale["chi_total"].normalise(chi, self.frame.mask)
-
-    def _inverted(self, network: UNet, field_ppm: Volume, mask: Mask, report: Reporter) -> Volume:
-        """QSM, normalised, of a field whose voxels have the size of the training's."""
-        inputs, maps = self.weights.file("qsmnet").inputs, {"local_field": field_ppm}
-        if START in inputs:
-            maps[START] = tv_start(field_ppm, mask, self.weights.voxel_size_mm, report.span(0, _SHARE_OF_START))
-            report = report.span(_SHARE_OF_START, 1)
-        images = np.stack([self.weights.normalisation[name].normalise(maps[name], mask) for name in inputs])
-        return self._forward(network, images, mask, report, "qsmnet")[0]
 
     def synthesised_r2prime(self, report: Reporter) -> Volume:
         """R2′ by R2PRIMEnet, normalised; where it is negative, what R2′ = 0 is.
@@ -291,12 +278,9 @@ class NetworkChain:
         """Send images through a network: its inputs in their order, its outputs by artifact, 0 outside the mask."""
         stacked = np.stack([images[name] for name in self.weights.file(role).inputs])
         self._used.append(role)
-        outputs = self._forward(self.weights.network(role), stacked, self.frame.mask, report, role)
+        network, count = self.weights.network(role), len(OUTPUTS[role])
+        outputs = through_network(self._engine, network, stacked, self.frame.mask, report, role, count)
         return dict(zip(OUTPUTS[role], outputs, strict=True))
-
-    def _forward(self, network: UNet, images: Volume, mask: Mask, report: Reporter, role: Role) -> Volume:
-        added = added_input(self.weights.file(role).inputs)
-        return through_network(self._engine, network, images, mask, report, role, len(OUTPUTS[role]), added)
 
     def record(self) -> dict[str, Any]:
         """What was used, JSON-ready."""
@@ -307,6 +291,7 @@ class NetworkChain:
                 "licence": weights.licence, "source": weights.source, "field_strength_t": weights.field_strength_t,
                 "voxel_size_mm": list(weights.voxel_size_mm),
                 "sha256": {role: weights.file(role).sha256 for role in self._used},
+                "inputs": {role: list(weights.file(role).inputs) for role in self._used},
             },
             "network_grid": {**self.frame.record(), "qsm_from_shifted_grids": resampled and "qsmnet" in self._used},
             "network_engine": self._engine.record(),

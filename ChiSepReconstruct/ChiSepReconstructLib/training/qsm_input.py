@@ -14,9 +14,7 @@ from ChiSepPreprocessLib.files import read_json, write_json, writing
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..networks.engine import Engine, EngineOptions
-from ..networks.field_of_view import through_network
-from ..networks.start import tv_start
-from ..networks.weights.weight_set import START, added_input
+from ..networks.inversion import inverted, tv_start
 from .data import VOXEL_SIZE_MM
 from .packing import Trained, read_trained
 
@@ -27,6 +25,7 @@ Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 _NOTE = "qsm.json"
+_SIZE_MM = (VOXEL_SIZE_MM,) * 3
 
 
 class KeptQsm:
@@ -37,7 +36,7 @@ class KeptQsm:
     cache : Path
         Folder for the maps.
     make : callable
-        QSM (ppm) of a local field (ppm), a mask and a name.
+        QSM (ppm) of a local field (ppm) in a mask.
     record : mapping
         Which QSM it is, JSON-ready.
 
@@ -49,7 +48,7 @@ class KeptQsm:
         If the cache cannot be written.
     """
 
-    def __init__(self, cache: Path, make: Callable[[Volume, Mask, str], Volume], record: dict[str, Any]) -> None:
+    def __init__(self, cache: Path, make: Callable[[Volume, Mask], Volume], record: dict[str, Any]) -> None:
         self._cache, self._make, self.record = cache, make, record
         note = cache / _NOTE
         if note.is_file() and read_json(note) != record:
@@ -61,7 +60,7 @@ class KeptQsm:
         """QSM (ppm) of a head's local field (ppm), 0 outside the mask."""
         path = self._cache / f"{name}.npy"
         if not path.is_file():
-            found = self._make(local_field_ppm, mask, f"QSM of {name}")
+            found = self._make(local_field_ppm, mask)
             with writing(path) as temporary, temporary.open("wb") as opened:
                 np.save(opened, found[mask].astype(np.float32))
         values, volume = np.load(path), np.zeros(mask.shape, np.float32)
@@ -75,8 +74,8 @@ class KeptQsm:
 def qsm_by_total_variation(cache: Path) -> KeptQsm:
     """The QSM that QSMnet starts from."""
 
-    def make(field_ppm: Volume, mask: Mask, step: str) -> Volume:
-        return tv_start(field_ppm, mask, (VOXEL_SIZE_MM,) * 3, Reporter())
+    def make(field_ppm: Volume, mask: Mask) -> Volume:
+        return tv_start(field_ppm, mask, _SIZE_MM, Reporter())
 
     return KeptQsm(cache, make, {"source": "tv"})
 
@@ -113,12 +112,7 @@ class _Network:
         self._trained, self._engine = trained, Engine(EngineOptions(device=device))
         self._network: UNet | None = None
 
-    def __call__(self, field_ppm: Volume, mask: Mask, step: str) -> Volume:
+    def __call__(self, field_ppm: Volume, mask: Mask) -> Volume:
         inputs, scales = self._trained.inputs, self._trained.constants.normalisation
         self._network = self._network or self._trained.network()
-        maps = {"local_field": field_ppm}
-        if START in inputs:
-            maps[START] = tv_start(field_ppm, mask, (VOXEL_SIZE_MM,) * 3, Reporter())
-        images = np.stack([scales[name].normalise(maps[name], mask) for name in inputs])
-        found = through_network(self._engine, self._network, images, mask, Reporter(), step, 1, added_input(inputs))
-        return scales["chi_total"].restore(found[0], mask)
+        return inverted(self._engine, self._network, inputs, scales, field_ppm, mask, _SIZE_MM, Reporter())
