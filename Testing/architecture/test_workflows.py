@@ -9,10 +9,10 @@ import pytest
 
 from architecture.extension_package import INSTALLED
 from architecture.list_scripts import REPOSITORY
+from ChiSepPreprocessLib.gui.requirements import REQUIRED, SLICERS_OWN
 
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 SLICER = (REPOSITORY / ".github" / "workflows" / "slicer.yml").read_text(encoding="utf-8")
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 def test_workflows_are_the_known_ones() -> None:
@@ -42,6 +42,7 @@ def test_slicer_is_the_oldest_supported_one_and_the_present_one() -> None:
     assert f"--modules installed/{INSTALLED}" in SLICER
 
 
-def test_slicer_gets_the_packages_that_the_page_names() -> None:
-    (told,) = re.findall(r'slicer\.util\.pip_install\("(.*?)"\)', README)
-    assert f"-m pip install {told}\n" in SLICER
+def test_slicer_gets_the_packages_that_it_lacks() -> None:
+    names = [re.split(r"[<>=]", one)[0] for one in REQUIRED]
+    (told,) = re.findall(r"-m pip install (?!--)(.*)", SLICER)
+    assert sorted(told.split()) == sorted(set(names) - set(SLICERS_OWN) - {"torch"})
