@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
@@ -33,3 +35,13 @@ class ChiSeparation(ScriptedLoadableModule):  # type: ignore[misc]
             "Kim et al., χ-sepnet: deep neural network for magnetic susceptibility source separation; "
             "Lee, Ji and Oh, magnetic susceptibility source separation for myelin imaging (review)."
         )
+        slicer.app.connect("startupCompleted()", offer_at_startup)
+
+
+def offer_at_startup() -> None:
+    """Make layouts and sample data known, so that saved scenes open with them; nothing is computed yet."""
+    from ChiSeparationLib.gui.sample_data import register
+    from ChiSepPreprocessLib.scene.layouts import register_layouts
+
+    register_layouts(slicer.mrmlScene)
+    register(str(Path(__file__).with_name("Resources") / "Icons" / "ChiSeparation.svg"))

@@ -57,7 +57,10 @@ def real_data() -> Path:
 
 @pytest.fixture
 def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder of the user's own data, for this test alone; it does not exist yet."""
+    """Folder of the user's own data, for this test alone, which does not exist yet; and no shipped weights."""
+    from ChiSepReconstructLib.networks.weights import store
+
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nothing is shipped")
     monkeypatch.setenv("CHISEP_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
 

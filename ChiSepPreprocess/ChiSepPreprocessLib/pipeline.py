@@ -14,6 +14,7 @@ import numpy as np
 
 from .artifacts import Acquisition, Map, MapSet
 from .denoise.mppca import denoise_complex
+from .errors import InputError
 from .given import check_given_maps, eroded_mask, on_grid
 from .loading import check_reconstructable
 from .masking.checks import check_mask
@@ -42,6 +43,7 @@ def preprocess(
     given: Mapping[str, Map] | None = None,
     progress: Progress | None = None,
     on_map: Callable[[Map], None] | None = None,
+    until: str | None = None,
 ) -> MapSet:
     """Compute every map that the acquisition allows.
 
@@ -58,6 +60,8 @@ def preprocess(
         Receives a status; returning ``False`` cancels.
     on_map : callable, optional
         Called with each map as soon as it is complete.
+    until : str, optional
+        Stop once this map is there, such as ``"brain_mask"``.
 
     Returns
     -------
@@ -68,23 +72,41 @@ def preprocess(
     Raises
     ------
     InputError
-        If the acquisition or a given map cannot be used.
+        If the acquisition or a given map cannot be used, or ``until`` is no map that a step makes.
     CancelledError
         If ``progress`` returned ``False``.
     """
+    steps = steps_until(until)
     check_reconstructable(acquisition)
     chosen, report = options or PreprocessOptions(), Reporter(progress)
     checked = given if isinstance(given, MapSet) else checked_maps(acquisition, given or {}, chosen)
     run = Run(_denoised(acquisition, chosen, report.span(0.0, 0.02)), chosen, dict(checked.maps))
-    start = 0.02
-    for name, products, share, step in _STEPS:
-        part = report.span(start, start + share)
-        start += share
+    start, whole = 0.02, sum(share for _, _, share, _ in steps) / 0.98
+    for name, products, share, step in steps:
+        part = report.span(start, start + share / whole)
+        start += share / whole
         part(name, 0.0)
         if not run.maps.keys() >= set(products) or _needs_echoes(run, name):
             _keep(run, step(run, part), on_map)
     report("done", 1.0)
     return checked.including(*run.maps.values())
+
+
+def steps_until(until: str | None) -> tuple[tuple[str, tuple[str, ...], float, Step], ...]:
+    """Steps up to the one that makes a map; all of them for ``None``.
+
+    Raises
+    ------
+    InputError
+        If no step makes it.
+    """
+    if until is None:
+        return _STEPS
+    last = next((number for number, (_, products, _, _) in enumerate(_STEPS) if until in products), None)
+    if last is None:
+        made = ", ".join(name for _, products, _, _ in _STEPS for name in products)
+        raise InputError("map to stop at", until, f"one of {made}")
+    return _STEPS[: last + 1]
 
 
 def _needs_echoes(run: Run, name: str) -> bool:

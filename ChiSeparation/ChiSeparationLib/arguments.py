@@ -31,7 +31,13 @@ GrePaths = Annotated[
     list[Path], typer.Option(help="Multi-echo GRE: file, folder or zip archive; a whole study folder is enough.")
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
-Methods = Annotated[str, typer.Option(help="Method, or several separated by commas; see 'chisep methods'.")]
+Methods = Annotated[
+    str,
+    typer.Option(
+        help="Method, or several separated by commas; see 'chisep methods'. 'auto' is χ-sepnet where weights fit the "
+        "scan, else the closed form."
+    ),
+]
 R2PrimeFrom = Annotated[
     str,
     typer.Option(

@@ -90,7 +90,7 @@ def run(
     ] = None,
     mask: MaskFile = None,
     given: GivenMaps = None,
-    method: Methods = "closed-form",
+    method: Methods = "auto",
     r2prime_source: R2PrimeFrom = "maps",
     echo_times: EchoTimes = None,
     se_echo_times: SpinEchoTimes = None,
@@ -131,6 +131,7 @@ def preprocess(
     output: Output,
     gre_phase: PhasePaths = None,
     se: SpinEchoPaths = None,
+    flair: FlairPaths = None,
     mask: MaskFile = None,
     given: GivenMaps = None,
     echo_times: EchoTimes = None,
@@ -141,23 +142,27 @@ def preprocess(
     preset: Preset = "best",
     options: OptionsFile = None,
     overwrite: Overwrite = False,
+    until: Annotated[str | None, typer.Option(help="Stop once this map is there, such as brain_mask.")] = None,
     progress_json: JsonLines = False,
 ) -> None:
     """Compute the maps alone (mask, fields, R2*, R2, R2′)."""
     from .workflow import run_preprocess
 
     load = load_options(echo_times, se_echo_times, field_strength, phase_unit, flip_phase_sign)
-    inputs = gathered(gre, gre_phase, se, None, mask, given, load)
+    inputs = gathered(gre, gre_phase, se, flair, mask, given, load)
     steps, _ = read_options(options, preset)
     with Console(progress_json) as console:
-        console.result(run_preprocess(inputs, output, options=steps, progress=console.progress, overwrite=overwrite))
+        done = run_preprocess(
+            inputs, output, options=steps, progress=console.progress, overwrite=overwrite, until=until
+        )
+        console.result(done)
 
 
 @app.command()
 def reconstruct(
     maps: Annotated[Path, typer.Argument(help="Folder of maps, such as 'chisep preprocess' writes.")],
     output: Output,
-    method: Methods = "closed-form",
+    method: Methods = "auto",
     r2prime_source: R2PrimeFrom = "maps",
     orientation: Annotated[
         list[Path] | None,
@@ -279,7 +284,17 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)  # so that a part of a file is removed before the process ends
-    raise SystemExit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+    raise SystemExit(_run(_expanded(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _expanded(arguments: Sequence[str]) -> list[str]:
+    """Replace ``@FILE`` by the file's lines, as systems limit the length of a command line."""
+    expanded: list[str] = []
+    for one in arguments:
+        file = Path(one[1:])
+        is_list = one.startswith("@") and file.is_file()
+        expanded += file.read_text(encoding="utf-8").split("\n") if is_list else [one]
+    return expanded
 
 
 def _interrupt(number: int, frame: object) -> None:

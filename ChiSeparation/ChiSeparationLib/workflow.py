@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from ChiSepPreprocessLib.artifacts import Acquisition, Image, Map, MapSet
-from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
+from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.given import read_given_map
 from ChiSepPreprocessLib.loading import LoadOptions, check_reconstructable, load_acquisition
-from ChiSepPreprocessLib.pipeline import PreprocessOptions, checked_maps, preprocess
+from ChiSepPreprocessLib.pipeline import PreprocessOptions, checked_maps, preprocess, steps_until
 from ChiSepPreprocessLib.progress import Progress, Reporter
-from ChiSepPreprocessLib.quality.picture import write_quality_picture
-from ChiSepPreprocessLib.quality.record import QualityRecord, quality_record
+from ChiSepPreprocessLib.quality.record import quality_record
 from ChiSepPreprocessLib.registration.rigid import RegistrationOptions
 from ChiSepPreprocessLib.registration.to_gre import Registered, register_to_gre
 from ChiSepReconstructLib.methods import R2PRIMENET, R2PrimeSource, get
 from ChiSepReconstructLib.pipeline import reconstruct
 
+from .earlier_run import untouched_maps
 from .method_choice import check_weights, chosen_methods, has_measured_r2prime, resolved
 from .orientations import read_orientations
+from .quality_page import drawn_page
 from .run_folder import (
     MAPS,
-    QUALITY,
     RunFolder,
     check_apart,
     check_one_source,
@@ -95,22 +95,24 @@ def run_preprocess(
     progress: Progress | None = None,
     overwrite: bool = False,
     on_loaded: OnLoaded = None,
+    until: str | None = None,
 ) -> Study:
-    """Load the data and compute every map; an interrupted run goes on where it stopped.
+    """Load the data, compute every map or those up to ``until``, and keep what an earlier run left that still holds.
 
     Raises
     ------
     InputError
-        If the data cannot be used, or the folder holds another run.
+        If the data cannot be used, the folder holds another run, or ``until`` is no map that a step makes.
     OutputError
         If the folder cannot be written.
     CancelledError
         If ``progress`` returned ``False``.
     """
     chosen, report = options or PreprocessOptions(), Reporter(progress)
+    steps_until(until)  # refuses what is no map before anything is read
     loaded = _loaded(inputs, output, chosen, report.span(0.0, 0.15), on_loaded)
     with opened(output, loaded.mark, overwrite=overwrite) as folder:
-        study = _preprocessed(loaded, folder, chosen, report.span(0.15, 1.0))
+        study = _preprocessed(loaded, folder, chosen, report.span(0.15, 1.0), output, until)
     return replace(study, folder=output)
 
 
@@ -120,7 +122,7 @@ class _Loaded:
 
     acquisition: Acquisition
     given: MapSet
-    roles: Mapping[str, tuple[Path, ...]]
+    inputs: Inputs
     mark: str
 
     @property
@@ -141,40 +143,44 @@ def _loaded(inputs: Inputs, output: Path, options: PreprocessOptions, report: Re
     given = checked_maps(acquisition, brought, options)
     if on_loaded is not None:
         on_loaded(acquisition)
-    return _Loaded(acquisition, given, inputs.roles, mark)
+    return _Loaded(acquisition, given, inputs, mark)
 
 
-def _preprocessed(loaded: _Loaded, folder: RunFolder, options: PreprocessOptions, report: Reporter) -> Study:
+def _preprocessed(
+    loaded: _Loaded, folder: RunFolder, options: PreprocessOptions, report: Reporter, output: Path, until: str | None
+) -> Study:
     """Every map, computed or found complete, on disk with its record."""
     started, acquisition, given = time.perf_counter(), loaded.acquisition, loaded.given
+    kept = {} if folder.path == output else untouched_maps(output, loaded.inputs, options, given.grid)
+    there = {**kept, **folder.complete_maps(given.grid)}
     maps = preprocess(
         acquisition,
         options=options,
-        given=given.including(*(one for name, one in folder.complete_maps(given.grid).items() if name not in given)),
+        given=given.including(*(one for name, one in there.items() if name not in given)),
         progress=report.span(0.0, 0.9).forward,
         on_map=lambda one: folder.keep(one, acquisition.scan),
+        until=until,
     )
-    for name in given:
+    for name in {**kept, **given.maps}:
         folder.keep(maps[name], acquisition.scan)
+    if until is not None:
+        return Study(acquisition, maps, {}, folder.path, folder.mark)
     report("quality", 0.9)
     quality = quality_record(acquisition, maps)
-    notes = _drawn_page(folder, quality, acquisition, maps)
+    notes = drawn_page(folder, quality, acquisition, maps)
     report("flair", 0.95)
     flair, doubts = place_flair(acquisition, maps, options.registration, report.span(0.95, 1.0))
     study = Study(acquisition, maps, {}, folder.path, folder.mark, quality, flair, (*notes, *doubts))
     for name, image in study.images.items():
         folder.keep_image(name, image)
-    _record(folder, study, loaded.roles, {"preprocess": asdict(options)}, {"preprocess": time.perf_counter() - started})
+    _record(
+        folder,
+        study,
+        loaded.inputs.roles,
+        {"preprocess": asdict(options)},
+        {"preprocess": time.perf_counter() - started},
+    )
     return study
-
-
-def _drawn_page(folder: RunFolder, quality: QualityRecord, acquisition: Acquisition, maps: MapSet) -> tuple[str, ...]:
-    """Draw the quality page; the run goes on, with a note, where it cannot be drawn."""
-    try:
-        write_quality_picture(folder.path / QUALITY, quality, acquisition, maps)
-    except MissingDependencyError as error:
-        return (str(error),)
-    return ()
 
 
 def place_flair(
@@ -296,7 +302,7 @@ def run(
     inputs: Inputs,
     output: Path,
     *,
-    methods: tuple[str, ...] = ("closed-form",),
+    methods: tuple[str, ...] = ("auto",),
     options: PreprocessOptions | None = None,
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
     r2prime_source: R2PrimeSource = "maps",
@@ -349,7 +355,7 @@ def run(
     chosen = chosen_methods(names, method_options, r2prime_source)
     check_weights(chosen, loaded.acquisition.scan)
     with opened(output, fingerprint_with(loaded.mark, r2prime_source), overwrite=overwrite) as folder:
-        study = _preprocessed(loaded, folder, steps, report.span(0.13, 0.85))
+        study = _preprocessed(loaded, folder, steps, report.span(0.13, 0.85), output, None)
         study = replace(study, notes=(*study.notes, *doubts))
         study = _reconstructed(study, folder, chosen, r2prime_source, report.span(0.85, 1.0))
         if on_maps is not None:

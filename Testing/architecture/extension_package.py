@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from architecture.list_scripts import REPOSITORY, files_of
+from architecture.list_scripts import PHANTOMS, REPOSITORY, files_of, phantom_files
 
 INDEX_ENTRY = Path("Resources", "ExtensionsIndex", "ChiSeparation.json")
 #: Of the folder that Slicer installs all modules into; the stand-in has the same name for it.
@@ -45,6 +45,8 @@ class Package:
     """What the extension hands over to Slicer."""
 
     modules: Mapping[str, Module]
+    #: Files of each package that is no module, relative to its parent folder.
+    packages: Mapping[str, tuple[str, ...]]
     metadata: Mapping[str, str]
     stages: tuple[str, ...]
 
@@ -105,8 +107,9 @@ def _package(record: list[tuple[str, str, str]]) -> Package:
         for kind, name, folder in record
         if kind == "module"
     }
+    packages = {name: values("package", name) for kind, name, _ in record if kind == "package"}
     metadata = {key: value for kind, key, value in record if kind == "metadata"}
-    return Package(modules, metadata, tuple(value for kind, _, value in record if kind == "stage"))
+    return Package(modules, packages, metadata, tuple(value for kind, _, value in record if kind == "stage"))
 
 
 def faults(source: Path, package: Package) -> list[str]:
@@ -138,6 +141,12 @@ def _faults_of_lists(source: Path, package: Package) -> Iterator[str]:
         yield from (f"{name}: {path} is listed twice" for path, count in everything.items() if count > 1)
         for path in everything:
             owners.setdefault(path, []).append(name)
+    for name, paths in package.packages.items():
+        yield from (f"{name}: {path} is listed twice" for path, count in Counter(paths).items() if count > 1)
+        for path in dict.fromkeys(paths):
+            owners.setdefault(path, []).append(name)
+    lacking = [path for path in phantom_files(source) if path not in package.packages.get(PHANTOMS, ())]
+    yield from (f"{PHANTOMS}: {path} is not in its list" for path in lacking)
     yield from (f"{path} is in {' and '.join(names)}" for path, names in owners.items() if len(names) > 1)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = ("ChiSepPreprocess", "ChiSepReconstruct", "ChiSeparation")
+#: Package that makes the sample data, the folder that it lies in, and the module whose list has its files.
+PHANTOMS, PHANTOMS_FOLDER, PHANTOMS_MODULE = "ChiSepPhantoms", Path("Testing", "phantoms"), "ChiSeparation"
 _LEFT_OUT = {"__pycache__"}
 
 
@@ -35,6 +37,13 @@ def files_of(module: str, repository: Path = REPOSITORY) -> dict[str, list[str]]
     }
 
 
+def phantom_files(repository: Path = REPOSITORY) -> list[str]:
+    """Find the files of the package that makes the sample data, relative to its parent folder, sorted."""
+    folder = repository / PHANTOMS_FOLDER
+    files = [one.relative_to(folder) for one in (folder / PHANTOMS).rglob("*") if one.is_file()]
+    return sorted(one.as_posix() for one in files if not _is_left_out(one))
+
+
 def _is_left_out(path: Path) -> bool:
     return (
         bool(_LEFT_OUT & set(path.parts)) or any(part.startswith(".") for part in path.parts) or path.suffix == ".pyc"
@@ -52,7 +61,8 @@ def write_lists(module: str) -> None:
     """Rewrite the lists between the marks."""
     path = REPOSITORY / module / "CMakeLists.txt"
     text = path.read_text(encoding="utf-8")
-    for kind, names in files_of(module).items():
+    phantoms = {"phantoms": phantom_files()} if module == PHANTOMS_MODULE else {}
+    for kind, names in {**files_of(module), **phantoms}.items():
         lines = "".join(f"  {name}\n" for name in names)
         text = text.replace(f"# begin {kind}\n{_between(text, kind)}", f"# begin {kind}\n{lines}")
         text = re.sub(rf" *# end {kind}\n", f"  # end {kind}\n", text)

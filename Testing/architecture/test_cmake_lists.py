@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from architecture.extension_package import INDEX_ENTRY, Package, cmake_executable, configure, faults, install
-from architecture.list_scripts import MODULES, REPOSITORY, files_of
+from architecture.list_scripts import MODULES, PHANTOMS, PHANTOMS_FOLDER, REPOSITORY, files_of, phantom_files
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def package(build: Path) -> Package:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Give a copy of the extension to plant faults in."""
-    for name in (*MODULES, "Resources"):
+    for name in (*MODULES, "Resources", str(PHANTOMS_FOLDER)):
         shutil.copytree(REPOSITORY / name, tmp_path / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "CMakeLists.txt", tmp_path / "source")
     return tmp_path / "source"
@@ -67,6 +67,7 @@ def test_generator_finds_new_files_and_leaves_out_caches() -> None:
 def test_installed_extension_holds_what_is_listed_and_runs(package: Package, build: Path, tmp_path: Path) -> None:
     folder = install(build, tmp_path)
     listed = {path for one in package.modules.values() for path in one.scripts + one.resources}
+    listed |= set(package.packages[PHANTOMS])
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == listed
     code = "import ChiSeparationLib.cli as cli; print(cli.__file__); cli.main(['methods', '--json'])"
     done = subprocess.run(
@@ -76,6 +77,26 @@ def test_installed_extension_holds_what_is_listed_and_runs(package: Package, bui
     place, methods = done.stdout.split("\n", 1)
     assert Path(place).is_relative_to(folder)
     assert "closed-form" in str(json.loads(methods))
+
+
+def test_installed_extension_makes_sample_data_by_its_own_simulation(
+    package: Package, build: Path, tmp_path: Path
+) -> None:
+    folder = install(build, tmp_path)
+    code = (
+        "from ChiSeparationLib.gui import sample_data; sample_data._find_phantoms()\n"
+        f"import {PHANTOMS}.study as study; print(study.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    assert Path(done.stdout.strip()) == folder / PHANTOMS / "study.py"
+
+
+def test_simulation_holds_python_alone() -> None:
+    assert {Path(name).suffix for name in phantom_files()} == {".py"}
+    assert f"{PHANTOMS}/__init__.py" in phantom_files()
 
 
 def list_a_missing_file(source: Path) -> None:
@@ -88,7 +109,24 @@ def forget_a_test(source: Path) -> None:
     (source / "ChiSeparation" / "Testing" / "Python" / "ChiSeparationTest.py").unlink()
 
 
-@pytest.mark.parametrize(("plant", "name"), [(list_a_missing_file, "gone.py"), (forget_a_test, "ChiSeparationTest.py")])
+def lose_a_part_of_the_simulation(source: Path) -> None:
+    (source / PHANTOMS_FOLDER / PHANTOMS / "epg.py").unlink()
+
+
+def build_the_simulation_elsewhere(source: Path) -> None:
+    path = source / "ChiSeparation" / "CMakeLists.txt"
+    change(path, "${CMAKE_BINARY_DIR}/${Slicer_QTSCRIPTEDMODULES_LIB_DIR}", "${CMAKE_CURRENT_BINARY_DIR}/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("plant", "name"),
+    [
+        (list_a_missing_file, "gone.py"),
+        (forget_a_test, "ChiSeparationTest.py"),
+        (lose_a_part_of_the_simulation, "epg.py"),
+        (build_the_simulation_elsewhere, "not beside"),
+    ],
+)
 def test_a_listed_file_that_is_missing_stops_cmake(
     copy: Path, tmp_path: Path, plant: Callable[[Path], None], name: str
 ) -> None:
@@ -109,6 +147,10 @@ def add_a_file(source: Path) -> None:
 def add_a_file_that_is_no_module(source: Path) -> None:
     (source / "ChiSeparation" / "helpers.py").touch()
     change(source / "ChiSeparation" / "CMakeLists.txt", "  # end scripts", "  helpers.py\n  # end scripts")
+
+
+def add_a_part_of_the_simulation(source: Path) -> None:
+    (source / PHANTOMS_FOLDER / PHANTOMS / "another.py").touch()
 
 
 def add_the_same_file_to_two_modules(source: Path) -> None:
@@ -150,6 +192,7 @@ def package_nothing(source: Path) -> None:
     [
         (list_a_file_twice, "errors.py is listed twice"),
         (add_a_file, "new.py is not in the list of scripts"),
+        (add_a_part_of_the_simulation, "another.py is not in its list"),
         (add_a_file_that_is_no_module, "helpers.py has no class helpers"),
         (add_the_same_file_to_two_modules, "same.txt is in ChiSepPreprocess and ChiSepReconstruct"),
         (add_a_test, "OtherTest.py"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import struct
 import xml.etree.ElementTree as ElementTree
 from functools import cache
@@ -108,11 +109,29 @@ def test_every_scene_widget_gets_the_scene(module: str) -> None:
     assert connected == needing
 
 
+#: Widgets that a parameter of a kind may be connected to.
+FITTING = {
+    r"str": {"ctkPathLineEdit", "QLineEdit"},
+    r"bool": {"QCheckBox"},
+    r"Annotated\[str, Choice\(.*": {"QComboBox"},
+    r"Annotated\[float, WithinRange\(.*": {"QDoubleSpinBox", "ctkSliderWidget", "ctkDoubleSpinBox"},
+    r"vtkMRML\w+Node": {"qMRMLNodeComboBox"},
+}
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_parameters_match_the_parameter_node(module: str) -> None:
-    choices = {f"Annotated[str, Choice({names})]": "QComboBox" for names in ("METHOD_NAMES", "R2PRIME_SOURCES")}
-    fitting = {"str": "ctkPathLineEdit", "bool": "QCheckBox", **choices}
-    assert parameters_of(module) == {name: fitting[kind] for name, kind in fields_of(module).items()}
+    """Each connected widget fits its parameter, and code takes care of the parameters that have no widget."""
+    fields, connected = fields_of(module), parameters_of(module)
+    for name, widget in connected.items():
+        (fitting,) = [widgets for kind, widgets in FITTING.items() if re.fullmatch(kind, fields[name])]
+        assert widget in fitting, f"{name}: {fields[name]} with a {widget}"
+    code = "".join(
+        path.read_text(encoding="utf-8") for path in (REPOSITORY / module / f"{module}Lib" / "gui").glob("*.py")
+    )
+    assert [
+        name for name in fields if name not in connected and not re.search(rf"\.{name}\b|[\"']{name}[\"']", code)
+    ] == []
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -144,14 +163,16 @@ def test_properties_are_not_called_and_signals_exist(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_required_parameters_exist(module: str) -> None:
+    """A panel names what must be filled in, or decides itself when it is ready."""
     tree = ast.parse(widget_files(module)[1].read_text(encoding="utf-8"))
-    (required,) = (
+    required = [
         ast.literal_eval(node.value)
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "required"
-    )
-    assert required
-    assert set(required) <= set(fields_of(module))
+    ]
+    decides = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "isReady"]
+    assert len(required) + len(decides) >= 1
+    assert {name for names in required for name in names} <= set(fields_of(module))
 
 
 @pytest.mark.parametrize("module", MODULES)

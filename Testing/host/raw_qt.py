@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +16,18 @@ QtGui: Any = import_module("PySide6.QtGui")
 QtWidgets: Any = import_module("PySide6.QtWidgets")
 QtUiTools: Any = import_module("PySide6.QtUiTools")
 shiboken: Any = import_module("shiboken6")
+
+
+def _keep_none() -> None:
+    """Give ``None`` references to lose, as PySide6 6.12 takes one with each call of a method without a result.
+
+    From Python 3.12 on ``None`` is not counted.
+    """
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
+
+_keep_none()
 
 #: What classes are looked for in, in this order.
 MODULES = (QtWidgets, QtGui, QtCore)

@@ -221,7 +221,7 @@ def test_a_broken_set_hides_no_other(official: WeightSet, data: Path) -> None:
 def test_the_preferred_set(published: Published, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="chisep weights import"):
         store.find()
-    monkeypatch.setattr(store, "_SHIPPED", tmp_path / "data" / "weights")
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "data" / "weights")
     monkeypatch.setenv("CHISEP_DATA", str(tmp_path / "other"))
     assert store.installed() == ()
     files, constants = published.files, published.normalisation
@@ -243,7 +243,7 @@ def test_sets_that_come_with_the_program_are_found_and_stay(
 ) -> None:
     import_weights("shipped", published.files, published.normalisation)
     (data / "weights").rename(tmp_path / "package")
-    monkeypatch.setattr(store, "_SHIPPED", tmp_path / "package")
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "package")
     assert [(one.name, one.shipped) for one in store.entries()] == [("shipped", True)]
     assert store.verify("shipped").networks["qsmnet"].path.parent == tmp_path / "package" / "shipped"
     with pytest.raises(InputError, match="came with the program"):

@@ -118,6 +118,9 @@ def test_progress_lines_are_json_and_end_with_the_result(
     assert fractions == sorted(fractions)
     assert lines[-1]["event"] == "result"
     assert {"chi_para", "chi_dia"} <= set(lines[-1]["maps"])
+    # The patient has a spin echo, and weights are shipped.
+    note = json.loads((tmp_path / "out" / "chi-sepnet-r2prime" / "chi_para.json").read_text())
+    assert note["options"]["network_weights"]["training_domain"] == "simulated"
     assert not list((tmp_path / "out").glob("*.mrb"))
 
 
@@ -179,7 +182,8 @@ def test_options_file_reaches_the_steps_and_is_checked(
 ) -> None:
     options = tmp_path / "options.json"
     options.write_text('{"closed-form": {"qsm": {"method": "tkd", "tkd": {"threshold": 0.125}}}}')
-    code, _, _ = call(capsys, "reconstruct", patient_folder / "truth", "-o", tmp_path / "out", "--options", options)
+    truth, method = patient_folder / "truth", ("--method", "closed-form")
+    code, _, _ = call(capsys, "reconstruct", truth, "-o", tmp_path / "out", "--options", options, *method)
     assert code == 0
     note = json.loads((tmp_path / "out" / "closed-form" / "chi_para.json").read_text())
     assert note["options"]["qsm"]["tkd"]["threshold"] == 0.125

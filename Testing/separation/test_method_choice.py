@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from ChiSeparationLib.method_choice import chosen_methods, has_measured_r2prime,
 from ChiSepPreprocessLib.artifacts import Map, MapSet
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.quantities import PAPER_FIELD_STRENGTH_T
-from ChiSepReconstructLib.networks.weights import store
 from installed_weights import axial_grid, install, map_set
 
 pytestmark = pytest.mark.usefixtures("data_folder")
@@ -40,10 +38,7 @@ def test_auto_follows_the_r2prime(r2prime: str | None, name: str) -> None:
     assert resolved(("tkd", "auto", name), None, maps.scan, has_r2prime=has) == (("tkd", name), ())
 
 
-def test_without_weights_that_fit_auto_is_the_closed_form_and_says_why(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(store, "_SHIPPED", tmp_path)
+def test_without_weights_that_fit_auto_is_the_closed_form_and_says_why() -> None:
     names, (warning,) = resolved(("auto",), None, maps_with("measured").scan, has_r2prime=True)
     assert names == ("closed-form",)
     assert warning.startswith("No networks: the χ maps are those of closed-form, as chi-sepnet-r2prime cannot run. ")

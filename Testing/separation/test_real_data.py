@@ -17,7 +17,8 @@ from ChiSepPreprocessLib.relaxometry.r2 import R2Options, r2
 
 @pytest.fixture(scope="module")
 def philips(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return run(Inputs(gre=(real_data / "philips_classic",)), tmp_path_factory.mktemp("philips"))
+    inputs = Inputs(gre=(real_data / "philips_classic",))
+    return run(inputs, tmp_path_factory.mktemp("philips"), methods=("closed-form",))
 
 
 def test_double_oblique_head_gets_chi_maps(philips: Study) -> None:

@@ -61,7 +61,7 @@ def test_run_returns_volume_nodes(slicer_scene: Any, fake: Fake, tmp_path: Path)
     assert [status.fraction for status in seen] == [0.25, 1.0]
     assert asked.arguments == [
         "run", "--gre", f"{tmp_path}/gre", "--se", f"{tmp_path}/a", "--se", f"{tmp_path}/b",
-        "--method", "closed-form", "--r2prime-source", "maps", "--maps-only", "-o", f"{tmp_path}/out",
+        "--method", "auto", "--r2prime-source", "maps", "--maps-only", "-o", f"{tmp_path}/out",
     ]  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def test_source_of_r2prime_is_handed_over(slicer_scene: Any, fake: Fake, tmp_pat
     asked = Asked(fake("succeed"))
     logic_class(asked).run(tmp_path, r2prime_source="r2primenet", output=tmp_path / "chi")
     at = asked.arguments.index("--method")
-    assert asked.arguments[at : at + 4] == ["--method", "closed-form", "--r2prime-source", "r2primenet"]
+    assert asked.arguments[at : at + 4] == ["--method", "auto", "--r2prime-source", "r2primenet"]
 
 
 @pytest.mark.parametrize("logic_class", [ChiSeparationLogic, ChiSepReconstructLogic])

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ChiSepReconstructLib.methods import METHODS
 from host.fixtures import Fake, Open
 
 if TYPE_CHECKING:
     from host.running import Host
 
 #: Modules whose panel asks for a method, and the field that must be filled in.
-SEPARATING = (("ChiSepReconstruct", "mapsFolderPathLineEdit"), ("ChiSeparation", "grePathLineEdit"))
+SEPARATING = (("ChiSepReconstruct", "mapsFolderPathLineEdit"),)
 
 
 #: How long a cancelled run may still show, s.
@@ -54,7 +52,8 @@ def test_click_run_loads_nodes(
     assert ui.cancelButton.enabled
     host.wait_until(lambda: ui.runButton.enabled)
     assert set(panel.nodes) == {"r2star", "chi_para"}
-    assert background_of(panel) == panel.nodes["chi_para"].GetID()
+    # The home page has views of its own for the maps, and leaves the user's alone.
+    assert background_of(panel) == ("None" if module == "ChiSeparation" else panel.nodes["chi_para"].GetID())
     assert ui.progressBar.value == 100
     assert ui.messagesTextEdit.plainText == "the phase unit was read from the range"
     assert "2 volumes" in ui.statusLabel.text
@@ -103,35 +102,6 @@ def test_panel_hands_over_where_r2prime_comes_from(open_panel: Open, fake: Fake,
     panel.ui.r2primeSourceComboBox.currentIndex = 1
     panel.startJob().close()
     assert arguments[at] == "r2primenet"
-
-
-@pytest.mark.parametrize(("module", "required"), SEPARATING)
-def test_refinement_is_for_the_methods_that_can(open_panel: Open, fake: Fake, module: str, required: str) -> None:
-    """The tick stays while another method is chosen, but it is neither open to clicks nor handed over then."""
-    given_options: list[dict[str, Any]] = []
-
-    def command(given: Sequence[str]) -> list[str]:
-        asked = list(given)
-        file = asked[asked.index("--options") + 1] if "--options" in asked else None
-        given_options.append(json.loads(Path(file).read_text(encoding="utf-8")) if file else {})
-        return fake("silent")(given)
-
-    panel = open_panel(module, command)
-    ui, names = panel.ui, list(METHODS)
-    getattr(ui, required).currentPath = "/data/study"
-    assert not ui.refineCheckBox.enabled
-    ui.refineCheckBox.checked = True  # as a scene may have it
-    for method in names:
-        ui.methodComboBox.currentIndex = names.index(method)
-        can = method in ("chi-sepnet-r2prime", "chi-sepnet-r2star")
-        assert ui.refineCheckBox.enabled == can
-        assert ui.refineCheckBox.checked
-        panel.startJob().close()
-        assert given_options[-1] == ({method: {"refine": True}} if can else {})
-    ui.methodComboBox.currentIndex = names.index("chi-sepnet-r2star")
-    ui.refineCheckBox.checked = False
-    panel.startJob().close()
-    assert given_options[-1] == {}
 
 
 @pytest.mark.parametrize(("module", "required"), SEPARATING)
@@ -216,16 +186,17 @@ def test_error_is_one_sentence_with_details(open_panel: Open, host: Host, fake: 
     panel.ui.runButton.click()
     host.wait_until(lambda: panel.ui.runButton.enabled)
     sentence = "echo times: got nothing; expected seconds."
-    assert host.errors == [(sentence, "chisep: echo times: got nothing")]
+    assert host.errors == []
     assert panel.ui.statusLabel.text == sentence
+    assert panel.ui.detailsButton.visible
+    assert panel.ui.detailsTextEdit.plainText == "chisep: echo times: got nothing"
 
 
 def test_child_that_cannot_start_is_an_error(open_panel: Open, host: Host, tmp_path: Path) -> None:
     panel = open_panel("ChiSeparation", lambda arguments: ["/no/such/python"])
     panel.ui.grePathLineEdit.currentPath = str(tmp_path)
     panel.ui.runButton.click()
-    ((message, _details),) = host.errors
-    assert "could not be started" in message
+    assert "could not be started" in panel.ui.statusLabel.text
     assert panel.ui.runButton.enabled
     assert not panel._timer.active
 
@@ -240,9 +211,8 @@ def test_fault_while_loading_is_shown_and_leaves_the_panel_usable(
     panel.ui.grePathLineEdit.currentPath = str(tmp_path)
     panel.ui.runButton.click()
     host.wait_until(lambda: panel.ui.runButton.enabled)
-    ((message, details),) = host.errors
-    assert message == "Something went wrong: planted"
-    assert "ZeroDivisionError" in details
+    assert panel.ui.statusLabel.text == "Something went wrong: planted"
+    assert "ZeroDivisionError" in panel.ui.detailsTextEdit.plainText
 
 
 def test_closing_the_scene_stops_the_computation(

@@ -20,6 +20,8 @@ from .worker import Caution, ChildProcess, Event, Result, cli_command
 PathLike = str | os.PathLike[str]
 #: One path or several.
 Paths = PathLike | Iterable[PathLike] | None
+#: Windows takes 32767 characters for everything.
+_LONGEST_COMMAND = 16_000
 #: Turns a result and the name of its folder in the scene into nodes by artifact.
 Loader = Callable[[Result, str], Mapping[str, Any]]
 
@@ -128,6 +130,11 @@ class Job:
     def __init__(self, child: ChildProcess, load: Callable[[Result], Mapping[str, Any]], temporary: Path) -> None:
         self.child, self._load, self._temporary = child, load, temporary
 
+    @property
+    def output(self) -> Path:
+        """Folder of the result of a finished job; errors as of :meth:`nodes`."""
+        return self.child.result().output
+
     def poll(self) -> list[Event]:
         """Give the events since the last call, without waiting."""
         return self.child.poll()
@@ -225,11 +232,20 @@ class ComputationLogic:
         target = Path(output).expanduser().absolute() if output and os.fspath(output) else temporary / "output"
         try:
             file = _options_file(options or {}, temporary / "options.json")
-            child = ChildProcess(self._command([*arguments, *file, "-o", str(target)]))
+            listed = _listed_arguments(arguments, temporary / "arguments.txt")
+            child = ChildProcess(self._command([*listed, *file, "-o", str(target)]))
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         return Job(child, lambda result: self._load(result, self.folderName), temporary)
+
+
+def _listed_arguments(arguments: Sequence[str], path: Path) -> list[str]:
+    """Put arguments into a file if they are too long for a command line, such as the files of several series."""
+    if sum(map(len, arguments)) <= _LONGEST_COMMAND:
+        return list(arguments)
+    path.write_text("\n".join(arguments[1:]), encoding="utf-8")
+    return [arguments[0], f"@{path}"]
 
 
 def _options_file(options: Mapping[str, Any], path: Path) -> list[str]:

@@ -4,22 +4,55 @@ from __future__ import annotations
 
 from typing import Annotated, get_args
 
-from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
-from ..methods import METHODS, R2PrimeSource
+from ..methods import R2PrimeSource
+from ..networks.options import Resolution
+from .logic import AUTOMATIC
 
-#: Names as ``chisep methods`` lists them.
-METHOD_NAMES = tuple(METHODS)
+#: Where the maps come from.
+INPUT_KINDS = ("folder", "volumes")
 #: Where R2′ may come from.
 R2PRIME_SOURCES = get_args(R2PrimeSource)
+RESOLUTIONS = get_args(Resolution)
 
 
 @parameterNodeWrapper
 class ReconstructParameterNode:
-    """Folder of the maps, method, where its R2′ comes from, whether it refines, and folder of the output."""
+    """What the panel holds; names of methods are joined by commas, folders by line ends, options are JSON."""
 
+    inputKind: Annotated[str, Choice(INPUT_KINDS)] = "folder"
     mapsFolder: str
-    method: Annotated[str, Choice(METHOD_NAMES)] = "closed-form"
+    localField: vtkMRMLScalarVolumeNode
+    brainMask: vtkMRMLScalarVolumeNode
+    r2star: vtkMRMLScalarVolumeNode
+    r2prime: vtkMRMLScalarVolumeNode
+    magnitude: vtkMRMLScalarVolumeNode
+    fieldMask: vtkMRMLScalarVolumeNode
+    fieldSigma: vtkMRMLScalarVolumeNode
+    csfMask: vtkMRMLScalarVolumeNode
+    fieldStrength: str
+    echoTimes: str
+    imagingFrequency: str
+    inScannerSpace: bool
+    orientations: str
+
+    method: str = AUTOMATIC
     r2primeSource: Annotated[str, Choice(R2PRIME_SOURCES)] = "maps"
     refine: bool
+    weights: str
+    resolution: Annotated[str, Choice(RESOLUTIONS)] = "fast"
+    device: str = AUTOMATIC
+    options: str
+
     output: str
+    overwrite: bool
+
+    shownMethod: str
+    flair: vtkMRMLScalarVolumeNode
+    underlay: vtkMRMLScalarVolumeNode
+    blend: Annotated[float, WithinRange(0.0, 1.0)] = 0.7
+    comparedArtifact: str = "chi_para"
+    firstResult: vtkMRMLScalarVolumeNode
+    secondResult: vtkMRMLScalarVolumeNode

@@ -25,7 +25,7 @@ class ChiSeparationLogic(ComputationLogic):
     def start(
         self,
         *,
-        method: str = "closed-form",
+        method: str = "auto",
         r2prime_source: str = "maps",
         refine: bool = False,
         options: Mapping[str, Any] | None = None,
@@ -48,7 +48,7 @@ class ChiSeparationLogic(ComputationLogic):
         echo_times_s: tuple[float, ...] | None = None,
         field_strength_t: float | None = None,
         phase_unit: str | None = None,
-        method: str = "closed-form",
+        method: str = "auto",
         r2prime_source: str = "maps",
         refine: bool = False,
         options: Mapping[str, Any] | None = None,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
 
-from ChiSepReconstructLib.gui.parameters import METHOD_NAMES, R2PRIME_SOURCES
+from ChiSepReconstructLib.methods import METHODS, R2PrimeSource
+
+from ..method_choice import AUTOMATIC
+
+#: The word for the best that fits the data, then names as ``chisep methods`` lists them.
+METHOD_NAMES = (AUTOMATIC, *METHODS)
+#: Where R2′ may come from.
+R2PRIME_SOURCES = get_args(R2PrimeSource)
 
 
 @parameterNodeWrapper
@@ -18,7 +25,7 @@ class SeparationParameterNode:
     se: str
     flair: str
     mask: str
-    method: Annotated[str, Choice(METHOD_NAMES)] = "closed-form"
+    method: Annotated[str, Choice(METHOD_NAMES)] = AUTOMATIC
     r2primeSource: Annotated[str, Choice(R2PRIME_SOURCES)] = "maps"
     refine: bool
     output: str

@@ -22,6 +22,8 @@ from ChiSepPreprocessLib.gui.worker import Result, python_executable
 from ChiSepPreprocessLib.progress import Progress, Reporter, Status
 
 CATEGORY = "ChiSeparation"
+#: Part of the requirements that the simulation needs beyond a plain run.
+PART = "sample-data"
 #: Under Slicer's temporary folder; the patient of another version may differ.
 _FOLDER = f"chisep-simulated-patient-{__version__}"
 #: Appears last, so that a folder without it is not whole.
@@ -86,6 +88,11 @@ class SimulatedPatientLogic(ComputationLogic):
         """Start the simulation and return at once; parameters as in :meth:`run`."""
         return self.launch([], output)
 
+    def start_afresh(self, folder: Path) -> Job:
+        """Start the simulation in a folder of :func:`patient_folder`, without what a cancelled one left there."""
+        shutil.rmtree(folder, ignore_errors=True)
+        return self.start(folder)
+
     def run(self, output: PathLike, *, progress: Progress | None = None) -> dict[str, Any]:
         """Make the patient in a child process, as DICOM with its truth, and load it.
 
@@ -112,6 +119,18 @@ class SimulatedPatientLogic(ComputationLogic):
 
 
 # In Slicer
+
+
+def patient_folder() -> Path:
+    """Folder in which the application keeps the patient until it ends."""
+    import slicer
+
+    return Path(slicer.app.temporaryPath) / _FOLDER
+
+
+def is_made(folder: Path) -> bool:
+    """Whether a folder holds the whole patient."""
+    return (folder / _IMAGES).is_dir()
 
 
 def register(thumbnail: str = "") -> None:
@@ -155,12 +174,11 @@ def make_and_load(source: Any = None, logic: SimulatedPatientLogic | None = None
     import slicer
     from slicer.i18n import tr as _
 
-    folder = Path(slicer.app.temporaryPath) / _FOLDER
     dialog = slicer.util.createProgressDialog(
         windowTitle=_("Simulated patient"), labelText=_("Making a simulated patient…"), autoClose=False
     )
     try:
-        return list(_made(logic or SimulatedPatientLogic(), folder, dialog).values())
+        return list(_made(logic or SimulatedPatientLogic(), patient_folder(), dialog).values())
     except CancelledError:
         return []
     except ChiSepError as error:
@@ -176,11 +194,10 @@ def _made(logic: SimulatedPatientLogic, folder: Path, dialog: Any) -> dict[str, 
         dialog.labelText = status.detail or status.step
         return not dialog.wasCanceled
 
-    if (folder / _IMAGES).is_dir():
+    if is_made(folder):
         return dict(load_patient(Result(folder, ()), logic.folderName))
-    ensure("sample-data", ask=_agrees, progress=show)
-    shutil.rmtree(folder, ignore_errors=True)  # what a cancelled simulation left
-    with logic.start(folder) as job:
+    ensure(PART, ask=_agrees, progress=show)
+    with logic.start_afresh(folder) as job:
         while not job.finished:
             let_the_window_live()
             for event in job.poll():

@@ -21,7 +21,8 @@ from .weight_set import MANIFEST, Role, WeightSet, read_set
 #: Environment variable that names the data folder.
 DATA_VARIABLE = "CHISEP_DATA"
 
-_SHIPPED = Path(__file__).parent
+#: Where the sets lie that came with the program.
+SHIPPED = Path(__file__).parent
 
 _HOW_TO_GET = "Import yours with 'chisep weights import', or fetch a set with 'chisep weights download'."
 
@@ -89,7 +90,7 @@ def entries() -> tuple[Entry, ...]:
     """Every set, sound or broken, by name; the user's own stands in front of a shipped one of the same name."""
     own = [_entry(folder, shipped=False) for folder in _set_folders(weights_folder())]
     taken = {one.name.casefold() for one in own}
-    shipped = [_entry(folder, shipped=True) for folder in _set_folders(_SHIPPED)]
+    shipped = [_entry(folder, shipped=True) for folder in _set_folders(SHIPPED)]
     both = own + [one for one in shipped if one.name.casefold() not in taken]
     return tuple(sorted(both, key=lambda one: one.name))
 
