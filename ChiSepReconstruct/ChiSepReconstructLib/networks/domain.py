@@ -61,6 +61,7 @@ def domain_warnings(weights: WeightSet, voxel_size_mm: Sequence[float]) -> tuple
     smallest, largest = weights.smallest_voxel_mm, weights.largest_voxel_mm
     if min(voxel_size_mm) < 0.99 * smallest or max(voxel_size_mm) > 1.01 * largest:
         size = " × ".join(f"{one:.2g}" for one in voxel_size_mm)
-        warnings.append(f"Voxels of {size} mm: the networks of the set '{weights.name}' were tested with edges from "
-                        f"{smallest:g} to {largest:g} mm; expect lost detail and wrong values.")  # fmt: skip
+        edges = f"of {smallest:g}" if smallest == largest else f"from {smallest:g} to {largest:g}"
+        warnings.append(f"Voxels of {size} mm: the networks of the set '{weights.name}' were tested with edges {edges} "
+                        "mm; expect lost detail and wrong values.")  # fmt: skip
     return tuple(warnings)
