@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import slicer
@@ -231,6 +231,7 @@ def running_host(scene: Any = None) -> Iterator[Host]:
     """Let ``slicer`` be the application's around ``scene``, by default a fresh one, as long as the block lasts."""
     own = open_session().scene if scene is None else scene
     before = {name: getattr(slicer, name, None) for name in ("app", "mrmlScene", "modules", *_SLICER_CLASSES)}
+    ours = _our_modules()
     with problems.collected():
         slicer.mrmlScene = own
         the_application()._parts = None
@@ -240,8 +241,27 @@ def running_host(scene: Any = None) -> Iterator[Host]:
         finally:
             host.shut_down()
             _restore(before)
+            _forget_reloaded(ours)
             if scene is None:
                 close_session(own)
+
+
+def _our_modules() -> dict[str, ModuleType]:
+    return {name: module for name, module in sys.modules.items() if name.startswith("ChiSep")}
+
+
+def _forget_reloaded(before: dict[str, ModuleType]) -> None:
+    """Take back what a reload put in place of the files that other tests have imported."""
+    now = _our_modules()
+    if all(now.get(name) is module for name, module in before.items()):
+        return
+    for name in now.keys() - before.keys():
+        del sys.modules[name]
+    sys.modules.update(before)
+    for name, module in before.items():
+        parent, _, child = name.rpartition(".")
+        if parent in before:
+            setattr(before[parent], child, module)
 
 
 def _start(scene: Any) -> Host:

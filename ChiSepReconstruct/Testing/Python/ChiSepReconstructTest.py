@@ -19,6 +19,11 @@ class ChiSepReconstructTest(module_test.ModuleTest):
     """The maps of a ball with a sphere in it, whose truth is known."""
 
     module_name = "ChiSepReconstruct"
+    input_name = "mapsFolder"
+
+    def input_folder(self) -> Path:
+        """Give a folder of maps."""
+        return module_test.write_maps(self.folder)
 
     def compute(self) -> Mapping[str, Any]:
         """Run the module's computation."""
