@@ -10,8 +10,7 @@ from ..acquisition_files import write_acquisition
 from ..errors import InputError
 from ..loading import LoadOptions
 from ..progress import Reporter
-from ..scene.acquisition_nodes import _volumes as volumes_with_times
-from ..scene.acquisition_nodes import acquisition_from_nodes, sequence_behind
+from ..scene.acquisition_nodes import acquisition_from_nodes, sequence_behind, volumes_with_times
 from ..scene.dicom_loadables import files_behind
 from ..scene.sequences import ECHO_TIME
 from ..scene.session import load_slicer

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
-from .worker import Caution, ChildProcess, python_executable
+from .worker import Caution, ChildProcess, python_executable, say
 
 #: What a run needs: the dependencies of ``pyproject.toml``.
 REQUIRED = (
@@ -132,9 +131,9 @@ def let_the_window_live() -> None:
 
 def _say_missing(parts: Sequence[str]) -> None:
     """What the child does: one warning for each requirement."""
-    events = [{"event": "warning", "message": one.requirement} for one in missing(*parts)]
-    for event in [*events, {"event": "result", "output": "."}]:
-        sys.stdout.write(json.dumps(event) + "\n")
+    for one in missing(*parts):
+        say("warning", message=one.requirement)
+    say("result", output=".")
 
 
 if __name__ == "__main__":

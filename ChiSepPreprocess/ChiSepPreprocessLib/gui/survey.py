@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ChiSepError
-from .worker import ChildProcess, python_executable
+from .worker import ChildProcess, python_executable, say
 
 _TABLE = "table.json"
 NOTHING = ""
@@ -125,18 +125,14 @@ def _survey(output: Path, paths: Sequence[Path]) -> None:
     (output / _TABLE).write_text(text, encoding="utf-8")
 
 
-def _say(**event: Any) -> None:
-    sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
-
-
 def _main(arguments: Sequence[str]) -> int:
     output, paths = Path(arguments[1]), [Path(one) for one in arguments[2:]]
     try:
         _survey(output, paths)
     except ChiSepError as error:
-        _say(event="error", message=str(error), exit_code=2)
+        say("error", message=str(error), exit_code=2)
         return 2
-    _say(event="result", output=str(output))
+    say("result", output=str(output))
     return 0
 
 

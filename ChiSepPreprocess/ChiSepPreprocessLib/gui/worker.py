@@ -136,6 +136,12 @@ def child_environment() -> dict[str, str]:
     }
 
 
+def say(event: str, **content: Any) -> None:
+    """Write one line of a child that is not the command line, as :class:`ChildProcess` reads it."""
+    sys.stdout.write(json.dumps({"event": event, **content}, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def cli_command(arguments: Sequence[str]) -> list[str]:
     """Give the command that runs the command line in a child with progress as JSON lines."""
     return [python_executable(), "-m", "ChiSeparationLib", *arguments, "--progress-json"]

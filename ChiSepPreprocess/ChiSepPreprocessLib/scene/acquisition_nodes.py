@@ -177,12 +177,12 @@ def _stacks_of(node: Any, slot: _Slot, number: int) -> Iterator[NodeStack]:
     if held not in (None, slot.artifact):
         raise InputError(f"node '{node.GetName()}'", f"{held}", slot.artifact, "Choose another node.")
     doubts = tuple(str(text) for text in _content(node, WARNINGS, list) or ())
-    for echo, (volume, time_s) in enumerate(_volumes(node)):
+    for echo, (volume, time_s) in enumerate(volumes_with_times(node)):
         header = _header(node, slot, time_s, number * 1000 + echo)
         yield NodeStack(header, volume, node.GetAttribute(HANDEDNESS), doubts)
 
 
-def _volumes(node: Any) -> list[tuple[Any, float | None]]:
+def volumes_with_times(node: Any) -> list[tuple[Any, float | None]]:
     """Volumes of a node, each with its echo time in s if it is known."""
     if not node.IsA("vtkMRMLSequenceNode"):
         time_s = node.GetAttribute(ECHO_TIME)

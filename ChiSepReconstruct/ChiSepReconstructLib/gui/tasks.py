@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ChiSepPreprocessLib.errors import ChiSepError, InputError
+from ChiSepPreprocessLib.gui.worker import say
 from ChiSepPreprocessLib.progress import Reporter, Status
 
 if TYPE_CHECKING:
@@ -88,14 +89,9 @@ TASKS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def _say(event: str, **content: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
-    sys.stdout.flush()
-
-
 def _reporter() -> Reporter:
     def tell(status: Status) -> None:
-        _say("progress", step=status.step, fraction=status.fraction, detail=status.detail)
+        say("progress", step=status.step, fraction=status.fraction, detail=status.detail)
 
     return Reporter(tell)
 
@@ -107,10 +103,10 @@ def main(arguments: Sequence[str]) -> int:
         answer = TASKS[name](**json.loads(content))
     except ChiSepError as error:
         code = 2 if isinstance(error, InputError) else 1
-        _say("error", message=str(error), exit_code=code)
+        say("error", message=str(error), exit_code=code)
         return code
-    _say("warning", message=json.dumps(answer))
-    _say("result", output=".")
+    say("warning", message=json.dumps(answer))
+    say("result", output=".")
     return 0
 
 

@@ -6,7 +6,6 @@ Needs no Qt. The child process runs this file: ``python -m ChiSeparationLib.gui.
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from ChiSepPreprocessLib.errors import CancelledError, ChiSepError, InputError
 from ChiSepPreprocessLib.gui.computation import ComputationLogic, Job, Loader, PathLike, wait
 from ChiSepPreprocessLib.gui.installation import ensure
 from ChiSepPreprocessLib.gui.requirements import Missing, let_the_window_live
-from ChiSepPreprocessLib.gui.worker import Result, python_executable
+from ChiSepPreprocessLib.gui.worker import Result, python_executable, say
 from ChiSepPreprocessLib.progress import Progress, Reporter, Status
 
 CATEGORY = "ChiSeparation"
@@ -277,20 +276,15 @@ def _write_images(folder: Path) -> None:
     part.rename(folder / _IMAGES)
 
 
-def _say(event: str, **content: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, **content}, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
 def main(arguments: Sequence[str]) -> int:
     """Make the patient in the folder after ``-o``, with JSON lines as the command line writes them."""
     folder = Path(arguments[list(arguments).index("-o") + 1])
     try:
-        make(folder, lambda one: _say("progress", step=one.step, fraction=one.fraction, detail=one.detail))
+        make(folder, lambda one: say("progress", step=one.step, fraction=one.fraction, detail=one.detail))
     except (ChiSepError, ModuleNotFoundError) as error:
-        _say("error", message=str(error), exit_code=2)
+        say("error", message=str(error), exit_code=2)
         return 2
-    _say("result", output=str(folder))
+    say("result", output=str(folder))
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ChiSepPreprocessLib.errors import ChiSepError
 from ChiSepPreprocessLib.gui.computation import ComputationLogic, Job, Loader
-from ChiSepPreprocessLib.gui.worker import Result, python_executable
+from ChiSepPreprocessLib.gui.worker import Result, python_executable, say
 
 _FILE = "study.json"
 #: Key of the study in what a job gives.
@@ -130,17 +130,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         study = read([Path(one) for one in arguments[:at]])
     except (ChiSepError, ModuleNotFoundError) as error:
-        _say("error", message=str(error), exit_code=2)
+        say("error", message=str(error), exit_code=2)
         return 2
     output.mkdir(parents=True, exist_ok=True)
     (output / _FILE).write_text(json.dumps(asdict(study), ensure_ascii=False), encoding="utf-8")
-    _say("result", output=str(output))
+    say("result", output=str(output))
     return 0
-
-
-def _say(event: str, **content: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, **content}, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":
