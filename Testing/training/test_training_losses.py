@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -10,9 +11,16 @@ import pytest
 import torch
 
 from ChiSepReconstructLib.networks.normalisation import Normalisation
-from ChiSepReconstructLib.networks.weights.weight_set import INPUTS, OUTPUTS, Role
+from ChiSepReconstructLib.networks.weights.weight_set import CLOSED_FORM, INPUTS, OUTPUTS, Role, closed_form
 from ChiSepReconstructLib.training.examples import Constants, TrainingSet
-from ChiSepReconstructLib.training.losses import PatchDipole, TrainingLoss, gradient_loss, l1_loss, neighbour_loss
+from ChiSepReconstructLib.training.losses import (
+    PatchDipole,
+    TrainingLoss,
+    coarse_loss,
+    gradient_loss,
+    l1_loss,
+    neighbour_loss,
+)
 from ChiSepReconstructLib.training.options import LossOptions
 
 SCALES = {"chi_total": (-0.0013, 0.0315), "local_field": (-0.0026, 0.0108), "r2prime": (0.0514, 0.0698),
@@ -150,3 +158,39 @@ def test_terms_vanish_for_equal_maps_and_grow_with_contrast() -> None:
     for term in (l1_loss, gradient_loss, neighbour_loss):
         assert float(term(images, images)) == 0
         assert float(term(2 * images, images)) == pytest.approx(float(term(images, 0 * images)), rel=1e-5)
+
+
+def test_coarse_loss_sees_offsets_and_no_noise_within_a_block() -> None:
+    label = torch.randn(2, 2, N, N, N, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(2, 2, N // 4, 4, N // 4, 4, N // 4, 4, dtype=torch.float64)
+    noise = (noise - noise.mean(dim=(3, 5, 7), keepdim=True)).reshape(label.shape)
+    assert float(coarse_loss(label + noise, label)) == pytest.approx(0, abs=1e-12)
+    assert float(coarse_loss(label + noise - 0.3, label)) == pytest.approx(2 * 0.3)
+    estimate, inputs, truth, mask = (torch.from_numpy(one) for one in random_patches("chisepnet"))
+    terms = TrainingLoss(training_set("chisepnet"), LossOptions(coarse=0.7), N)(estimate, inputs, truth, mask)
+    without = TrainingLoss(training_set("chisepnet"), LossOptions(), N)(estimate, inputs, truth, mask)
+    assert float(terms["loss"] - without["loss"]) == pytest.approx(0.7 * float(coarse_loss(estimate, truth)))
+
+
+def test_model_terms_are_the_same_from_the_closed_form() -> None:
+    """Sum and difference of the two sources are R2′ and QSM again."""
+    estimate, inputs, label, mask = (torch.from_numpy(one) for one in random_patches("chisepnet"))
+    plain = training_set("chisepnet")
+    scales = {**plain.constants.normalisation}
+    scales |= dict(zip(CLOSED_FORM, (scales["chi_para"], scales["chi_dia"]), strict=True))
+    started = replace(plain, inputs=(*CLOSED_FORM, "local_field"),
+                      constants=replace(plain.constants, normalisation=scales))  # fmt: skip
+    qsm, r2prime = (
+        inputs[:, n] * scales[name].std + scales[name].mean for n, name in ((0, "chi_total"), (2, "r2prime"))
+    )
+    made = closed_form(qsm, r2prime)
+    images = torch.stack(
+        [*((made[name] - scales[name].mean) / scales[name].std for name in CLOSED_FORM), inputs[:, 1]], 1
+    )
+    expected, found = (
+        TrainingLoss(data, LossOptions(), N)(estimate, given, label, mask)
+        for data, given in ((plain, inputs), (started, images))
+    )
+    assert set(found) == {"loss", "l1", "gradient", "model_qsm", "model_field", "model_r2prime"}
+    for name, one in expected.items():
+        assert float(found[name]) == pytest.approx(float(one), rel=1e-9)

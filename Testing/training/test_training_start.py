@@ -1,8 +1,9 @@
-"""A QSMnet that starts from total variation: what it is given, what it adds to, in training and in the pipelines."""
+"""Networks that start from a classical result: what they are given, what they add to, in training and in use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.files import read_json
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepReconstructLib.networks.engine import EngineOptions
-from ChiSepReconstructLib.networks.inference import NetworkChain
+from ChiSepReconstructLib.networks.inference import NetworkChain, run_chisepnet_r2prime
 from ChiSepReconstructLib.networks.inversion import tv_start
 from ChiSepReconstructLib.networks.options import NetworkOptions
-from ChiSepReconstructLib.networks.weights.weight_set import START
+from ChiSepReconstructLib.networks.weights.weight_set import CLOSED_FORM, START, Role, added_inputs
 from ChiSepReconstructLib.solvers import tv
 from ChiSepReconstructLib.training.loop import train
 from ChiSepReconstructLib.training.options import AugmentationOptions, DataOptions, PatchOptions, TrainingOptions
 from ChiSepReconstructLib.training.packing import PackOptions, pack, read_trained
+from ChiSepReconstructLib.training.patches import grid_patches
 from ChiSepReconstructLib.training.qsm_input import qsm_by_network
 from installed_weights import map_set
 from training_heads import TRAINED, make_maps, write_heads
@@ -34,6 +36,9 @@ OPTIONS = TrainingOptions(
     augmentation=AugmentationOptions(angles_deg=(0.0, 20.0)), data=DataOptions(centred_qsm=True),
     patches=PatchOptions(size_voxels=16, sampling="random", per_epoch=4),
 )  # fmt: skip
+
+
+SEPARATING = replace(OPTIONS, inputs=(*CLOSED_FORM, "local_field"), augmentation=AugmentationOptions(angles_deg=(0.0,)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,6 +54,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("started")
     train("qsmnet", write_heads(folder / "data", 3, SHAPE), folder / "qsmnet", OPTIONS)
     return folder / "qsmnet"
+
+
+@pytest.fixture(scope="module")
+def separating(trained: Path) -> Path:
+    folder = trained.parent / "chisepnet"
+    train("chisepnet", trained.parent / "data", folder, SEPARATING, qsmnet=trained)
+    return folder
 
 
 def by_total_variation(maps: MapSet, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -142,6 +154,56 @@ def test_other_voxel_sizes_start_from_the_samplings(trained: Path, tmp_path: Pat
     found, expected = qsm_of(maps, mask), by_total_variation(maps, mask)
     error = 100 * np.linalg.norm((found - expected)[mask]) / np.linalg.norm(expected[mask])
     assert error == pytest.approx(13.07, abs=0.3)
+
+
+def test_chisepnet_that_adds_nothing_gives_the_closed_form(
+    trained: Path, separating: Path, tmp_path: Path, data_folder: Path
+) -> None:
+    """Of the same QSM and of R2′, clipped at 0, which the network's own inputs are not."""
+    (tmp_path / "silent").mkdir()
+    networks: dict[Role, Path] = {"qsmnet": trained, "chisepnet": silenced(separating, tmp_path / "silent")}
+    weights = pack("ours", networks, PackOptions(compression="float32"))
+    assert weights.file("chisepnet").inputs == (*CLOSED_FORM, "local_field")
+    assert added_inputs(weights.file("chisepnet").inputs) == (0, 1)
+    plain = make_maps(5, SHAPE)
+    mask, r2prime = plain["brain_mask"], plain["r2prime"]
+    maps = map_set(Grid(SHAPE, TRAINED), **{name: plain[name] for name in ("local_field", "brain_mask", "r2prime")})
+    options = NetworkOptions(engine=EngineOptions(device="cpu"))
+    found = run_chisepnet_r2prime(maps, mask, options, Reporter())
+    qsm, relaxed = qsm_of(maps, mask), r2prime / found.record["relaxivity"]["para_hz_per_ppm"]
+    assert (relaxed < qsm)[mask].any() and (relaxed < -qsm)[mask].any()
+    for name, expected in (("chi_para", relaxed + qsm), ("chi_dia", relaxed - qsm)):
+        np.testing.assert_allclose(found.maps[name][mask], np.maximum(expected[mask] / 2, 0), atol=2e-7)
+    assert set(found.record["network_weights"]["sha256"]) == {"qsmnet", "chisepnet"}
+
+
+def test_training_counts_the_closed_form(trained: Path, separating: Path, tmp_path: Path) -> None:
+    """Each label is compared with the sum; the inputs have the labels' scale, so that the sum is one of ppm."""
+    from ChiSepReconstructLib.training import loop
+    from ChiSepReconstructLib.training.examples import load
+    from ChiSepReconstructLib.training.parallel import ranks
+
+    scales = read_trained(separating).constants.normalisation
+    assert [scales[name] for name in CLOSED_FORM] == [scales["chi_para"], scales["chi_dia"]]
+    data = load(trained.parent / "data", "chisepnet", SEPARATING, Reporter(),
+                make_qsm=qsm_by_network(trained, separating / "qsm", "cpu"))  # fmt: skip
+    with ranks("cpu") as here:
+        trainer = loop.Trainer(data, SEPARATING, tmp_path / "none", here)
+        for value in trainer.network.out.parameters():
+            torch.nn.init.zeros_(value)
+        errors, _ = trainer._validate()
+    plain = make_maps(2, SHAPE)
+    mask, hz_per_ppm = plain["brain_mask"], data.constants.relaxivity_hz_per_ppm
+    qsm = qsm_by_network(trained, separating / "qsm", "cpu")("s0002", plain["local_field"], mask)
+    often = np.zeros(data.validation[0].mask.shape)  # patches overlap
+    for patch in grid_patches(data.validation, SEPARATING.patches, trainer.size):
+        often[tuple(slice(first, first + trainer.size) for first in patch.corner)] += 1
+    often = often[tuple(slice(n) for n in mask.shape)]
+    for name, sign in (("chi_para", 1), ("chi_dia", -1)):
+        label = plain[f"truth/{name}"]
+        difference = (plain["r2prime"] / hz_per_ppm + sign * qsm) / 2 - label
+        expected = 100 * np.sqrt((often * difference**2)[mask].sum() / (often * label**2)[mask].sum())
+        assert errors[name] == pytest.approx(expected, rel=1e-4)
 
 
 def test_start_is_qsmnets_alone(tmp_path: Path) -> None:

@@ -26,11 +26,11 @@ _MARGIN = 32
 
 def through_network(
     engine: Engine, network: UNet, images: Volume, mask: Mask, report: Reporter, step: str, outputs: int,
-    added: int | None = None,
+    added: tuple[int, ...] = (),
 ) -> Volume:  # fmt: skip
     """Outputs, (``outputs``, I, J, K), of normalised images, (C, I, J, K), both 0 outside the mask.
 
-    ``added`` is the channel of :func:`~.weights.weight_set.added_input`.
+    ``added`` are the channels of :func:`~.weights.weight_set.added_inputs`.
     """
     found = np.zeros((outputs, *mask.shape), dtype=np.float32)
     if mask.any():
@@ -40,4 +40,4 @@ def through_network(
         )
         inner = tuple(slice(_MARGIN, _MARGIN + one.stop - one.start) for one in box)
         found[(slice(None), *box)] = made[(slice(None), *inner)] * mask[box]
-    return found if added is None else found + images[added]
+    return found + images[list(added)] if added else found

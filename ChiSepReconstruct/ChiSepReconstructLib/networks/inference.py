@@ -30,7 +30,7 @@ from .inversion import inverted
 from .options import NetworkOptions
 from .resolution import across_resolutions
 from .weights.store import find
-from .weights.weight_set import OUTPUTS, Role, WeightSet
+from .weights.weight_set import CLOSED_FORM, OUTPUTS, Role, WeightSet, added_inputs, closed_form, needs_qsm
 
 Mask = NDArray[np.bool_]
 Volume = NDArray[np.float32]
@@ -112,14 +112,16 @@ def _separated(chain: NetworkChain, report: Reporter) -> Solution:
     """χ-sepnet on the inputs that it was trained with, and back to the grid of the scan."""
     inputs, is_given = chain.weights.file("chisepnet").inputs, "r2prime" in chain.frame.maps
     made: tuple[Role, ...] = () if is_given else ("r2primenet",)
-    chain.tell_time(report, (*(("qsmnet",) if "chi_total" in inputs else ()), *made, "chisepnet"))
+    chain.tell_time(report, (*(("qsmnet",) if needs_qsm(inputs) else ()), *made, "chisepnet"))
     steps = iter(_spans(report.span(0.05, 0.95), chain.costs(inputs)))
     images: dict[str, Volume] = {}
     if "local_field" in inputs:
         images["local_field"] = chain.given("local_field")
-    if "chi_total" in inputs:
+    if needs_qsm(inputs):
         images["chi_total"] = chain.qsm(next(steps))
     images["r2prime"] = chain.given("r2prime") if is_given else chain.synthesised_r2prime(next(steps))
+    if CLOSED_FORM[0] in inputs:
+        images.update(chain.closed_form(images))
     outputs = chain.through("chisepnet", images, next(steps))
     report("back to the scan's grid", 0.95)
     made_maps = {} if is_given else {"r2prime": chain.rate_per_s(images["r2prime"])}
@@ -205,7 +207,7 @@ class NetworkChain:
 
     def costs(self, inputs: Sequence[str]) -> tuple[float, ...]:
         """Shares of time of the networks that χ-sepnet with these inputs takes, in the order they run."""
-        qsm = (float(_SHIFTS) if self._shifts else 1.0,) if "chi_total" in inputs else ()
+        qsm = (float(_SHIFTS) if self._shifts else 1.0,) if needs_qsm(inputs) else ()
         return (*qsm, *((1.0,) if "r2star" in self.frame.maps else ()), 1.0)
 
     @property
@@ -274,12 +276,19 @@ class NetworkChain:
         scale = self.weights.normalisation["r2prime"]
         return np.where(self.frame.mask, np.maximum(image, np.float32(-scale.mean / scale.std)), np.float32(0))
 
+    def closed_form(self, images: Mapping[str, Volume]) -> dict[str, Volume]:
+        """Both sources by the closed form of normalised QSM and R2′, normalised."""
+        found = closed_form(*(self.restored(name, images[name]) for name in ("chi_total", "r2prime")))
+        return {name: self.weights.normalisation[name].normalise(one, self.frame.mask) for name, one in found.items()}
+
     def through(self, role: Role, images: Mapping[str, Volume], report: Reporter) -> dict[str, Volume]:
         """Send images through a network: its inputs in their order, its outputs by artifact, 0 outside the mask."""
-        stacked = np.stack([images[name] for name in self.weights.file(role).inputs])
+        inputs = self.weights.file(role).inputs
+        stacked = np.stack([images[name] for name in inputs])
         self._used.append(role)
         network, count = self.weights.network(role), len(OUTPUTS[role])
-        outputs = through_network(self._engine, network, stacked, self.frame.mask, report, role, count)
+        added = added_inputs(inputs)
+        outputs = through_network(self._engine, network, stacked, self.frame.mask, report, role, count, added)
         return dict(zip(OUTPUTS[role], outputs, strict=True))
 
     def record(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..solvers.tv import TvOptions, total_variation
 from .engine import Engine
 from .field_of_view import through_network
 from .normalisation import Normalisation
-from .weights.weight_set import START, added_input
+from .weights.weight_set import START, added_inputs
 
 if TYPE_CHECKING:
     from .unet import UNet
@@ -67,7 +67,7 @@ def inverted(
         maps[START] = tv_start(local_field_ppm, mask, voxel_size_mm, report.span(0, _SHARE_OF_START))
         report = report.span(_SHARE_OF_START, 1)
     images = np.stack([scales[name].normalise(maps[name], mask) for name in inputs])
-    found = through_network(engine, network, images, mask, report, "qsmnet", 1, added_input(inputs))
+    found = through_network(engine, network, images, mask, report, "qsmnet", 1, added_inputs(inputs))
     return scales["chi_total"].restore(found[0], mask)
 
 

@@ -14,7 +14,7 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..networks.normalisation import Normalisation
-from ..networks.weights.weight_set import OUTPUTS, START, Role
+from ..networks.weights.weight_set import CLOSED_FORM, OUTPUTS, START, Role, closed_form, needs_qsm
 from ..physics.relaxivity import relaxivity
 from .augmentation import Head, is_turn, tilted_in_b0, turned_about_b0
 from .data import MEASURED, Subject, find_subjects, labels_of, read_subjects, validation_names
@@ -161,6 +161,8 @@ def _constants(
                 scales[name] = given.get(name) or _scale(found, 1 / hz_per_ppm if name in RATES else 1.0)
     if START in options.inputs_of(role):  # its mean is 0, and it is added to the label's estimate
         scales[START] = Normalisation(mean=0.0, std=scales["chi_total"].std)
+    if CLOSED_FORM[0] in options.inputs_of(role):  # they are added to the estimates of the labels
+        scales |= {name: scales[label] for name, label in zip(CLOSED_FORM, OUTPUTS["chisepnet"], strict=True)}
     return Constants(normalisation=scales, relaxivity_hz_per_ppm=hz_per_ppm, field_strength_t=field_t)
 
 
@@ -218,8 +220,10 @@ class _Maker:
         values = {name: subject.measured.get(name) for name in names} | {name: subject.truth[name] for name in labels}
         maps = {name: self._volume(subject, name, one) for name, one in values.items() if one is not None}
         head = Head(subject.grid, subject.mask, maps)
-        if "chi_total" in names:
-            maps["chi_total"] = self._qsm(subject, number)
+        if needs_qsm(names):
+            qsm = self._qsm(subject, number)
+            made = {"chi_total": qsm, **closed_form(qsm, self._volume(subject, "r2prime", subject.measured["r2prime"]))}
+            maps.update({name: made[name] for name in names if name in made})
         return head
 
     def _volume(self, subject: Subject, name: str, values: NDArray[np.float32]) -> Volume:

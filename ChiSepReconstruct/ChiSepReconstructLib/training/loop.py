@@ -21,7 +21,7 @@ from ChiSepPreprocessLib.errors import CancelledError, InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from ..networks.devices import choose, has_bfloat16_units
-from ..networks.weights.weight_set import START, Role, added_input
+from ..networks.weights.weight_set import START, Role, added_inputs, needs_qsm
 from .checkpoints import (
     TABLE,
     check_same_data,
@@ -156,7 +156,7 @@ def _own_threads() -> Iterator[None]:
 
 
 def _check_choices(role: Role, options: TrainingOptions, qsmnet: Path | None) -> None:
-    needs = "chi_total" in options.inputs_of(role) and options.data.qsm_source == "qsmnet"
+    needs = needs_qsm(options.inputs_of(role)) and options.data.qsm_source == "qsmnet"
     if needs and qsmnet is None:
         raise InputError("χ-sepnet's QSM", "no trained QSMnet", "the folder of its training with --qsmnet",
                          'Or train with the labels\' QSM: {"data": {"qsm_source": "truth"}}.')  # fmt: skip
@@ -328,9 +328,9 @@ class Trainer:
         return inputs, images[:, count:], mask
 
     def _whole(self, output: Tensor, inputs: Tensor) -> Tensor:
-        """The estimate of which the network may give the difference to one of its inputs alone."""
-        added = added_input(self.data.inputs)
-        return output if added is None else output + inputs[:, added : added + 1]
+        """The estimate of which the network may give the difference to some of its inputs alone."""
+        added = added_inputs(self.data.inputs)
+        return output + inputs[:, list(added)] if added else output
 
     def _autocast(self) -> Any:
         import torch

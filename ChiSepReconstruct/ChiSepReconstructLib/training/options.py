@@ -153,6 +153,8 @@ class LossOptions:
         authors' code; rising differences to the 26 neighbours by their distance; the terms of the model in ppm.
     l1, gradient, model : float
         Weights.
+    coarse : float
+        Weight of the error averaged over blocks of 4 mm, which the papers do not have.
     field_target : {"measured", "label", "none"}
         What the field of the estimate is compared with: the measured field, as published, although the sources
         outside a patch are missing in its circular field; the field that the label has in the same patch, where
@@ -165,13 +167,14 @@ class LossOptions:
     l1: float = 1.0
     gradient: float = 0.1
     model: float = 1.0
+    coarse: float = 0.0
     field_target: FieldTarget = "measured"
     inside_mask: bool = False
 
     def __post_init__(self) -> None:
         check_choice("form of the loss", self.form, LossForm)
         check_choice("target of the field", self.field_target, FieldTarget)
-        for name in ("l1", "gradient", "model"):
+        for name in ("l1", "gradient", "model", "coarse"):
             check_at_least(f"weight of the loss, {name}", getattr(self, name), 0)
 
 
@@ -224,8 +227,10 @@ class TrainingOptions:
     base_width : int
         Channels of the U-Net's first level; 32 in the papers.
     inputs : tuple of str
-        Input maps in the order of the channels, as published if empty: fewer for χ-sepnet, or ``local_field`` and
-        ``chi_total_tv`` for QSMnet, which then learns what the QSM by total variation lacks.
+        Input maps in the order of the channels, as published if empty: fewer for χ-sepnet; ``local_field`` and
+        ``chi_total_tv`` for QSMnet, which then learns what the QSM by total variation lacks; or
+        ``chi_para_closed_form``, ``chi_dia_closed_form`` and ``local_field`` for χ-sepnet, which then learns what the
+        closed form lacks.
     epochs, batch_size : int
         Passes, and patches of a step, over all devices.
     seed : int

@@ -28,11 +28,19 @@ ROLES: tuple[Role, ...] = get_args(Role)
 #: QSM by total variation, from which a QSMnet may start.
 START = "chi_total_tv"
 
+#: Both sources by the closed form of QSM and R2′, not clipped at 0, from which a χ-sepnet may start.
+CLOSED_FORM = ("chi_para_closed_form", "chi_dia_closed_form")
+
 #: Inputs that a network of each role may have, by artifact and in the order of its channels; the full ones first.
 INPUTS: Mapping[Role, tuple[tuple[str, ...], ...]] = {
     "qsmnet": (("local_field",), ("local_field", START)),
     "r2primenet": (("r2star",),),
-    "chisepnet": (("chi_total", "local_field", "r2prime"), ("local_field", "r2prime"), ("chi_total", "r2prime")),
+    "chisepnet": (
+        ("chi_total", "local_field", "r2prime"),
+        ("local_field", "r2prime"),
+        ("chi_total", "r2prime"),
+        (*CLOSED_FORM, "local_field"),
+    ),
 }
 
 #: What a network of each role gives, by artifact and in the order of its channels.
@@ -43,14 +51,29 @@ OUTPUTS: Mapping[Role, tuple[str, ...]] = {
 }
 
 #: Artifacts whose scale a set may hold.
-QUANTITIES = ("chi_total", START, "local_field", "r2prime", "r2star", "chi_para", "chi_dia")
+QUANTITIES = ("chi_total", START, "local_field", "r2prime", "r2star", "chi_para", "chi_dia", *CLOSED_FORM)
 
 MANIFEST = "manifest.json"
 
 
-def added_input(inputs: Sequence[str]) -> int | None:
-    """Channel of the input that is added to the network's output, as the network gives what that one lacks."""
-    return inputs.index(START) if START in inputs else None
+def added_inputs(inputs: Sequence[str]) -> tuple[int, ...]:
+    """Channels that are added to the network's outputs, as the network gives what these lack; none if empty."""
+    return tuple(inputs.index(name) for name in (START, *CLOSED_FORM) if name in inputs)
+
+
+def needs_qsm(inputs: Sequence[str]) -> bool:
+    """Whether a χ-sepnet with these inputs takes a QSM, as it is or in the closed form."""
+    return "chi_total" in inputs or CLOSED_FORM[0] in inputs
+
+
+def closed_form(chi_total: Any, r2prime: Any) -> dict[str, Any]:
+    """Both sources by QSM and R2′, all in ppm and on one grid: half of their sum, and of their difference.
+
+    References
+    ----------
+    Shin et al., NeuroImage 240:118371 (2021), where both sources have one relaxometric constant.
+    """
+    return dict(zip(CLOSED_FORM, ((r2prime + chi_total) / 2, (r2prime - chi_total) / 2), strict=True))
 
 
 #: Of the manifest; another one means other keys.
