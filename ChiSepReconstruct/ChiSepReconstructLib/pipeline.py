@@ -23,7 +23,7 @@ from .solvers.orientations import oriented
 
 #: What is typical of a map inside the mask lies above the first and up to the second number.
 _PLAUSIBLE = {
-    "local_field": (0.0, 10.0, "a local field in ppm, above 0 and up to 10",
+    "local_field": (0.0, 1.0, "a local field in ppm, above 0 and up to 1",
                     "Is it in Hz? Then divide by the imaging frequency in MHz."),
     "r2prime": (0.05, 500.0, "R2′ in 1/s, between 0.05 and 500 in the brain",
                 "Is it in 1/ms? Then multiply by 1000."),

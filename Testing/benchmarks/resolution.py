@@ -1,148 +1,140 @@
-"""The χ-sepnet paper's study of voxel sizes on a simulated head: a network on sizes that it was not trained on.
+"""The χ-sepnet paper's study of voxel sizes on a simulated head: networks on sizes that they were not trained on.
 
-    .venv/bin/python Testing/benchmarks/resolution.py [--weights NAME] [--coarse] [--seed 0] [--shifts 1 2 3]
+    .venv/bin/python Testing/benchmarks/resolution.py [--weights simulated-1] [--sizes 1 2 1x1x3 0.7 ...] [--shifts 2 3]
+        [--block 64 80 64] [--seed 50] [--folder FOLDER] [--naive]
 
-The true local field and χ at 1 mm are brought to 2×2×2, 1×1×3 and 0.7×0.7×0.7 mm: k-space cropped or padded with zeros,
-Tukey's window of 0.2 (Kim et al. 2025, section 2.3). Errors are NRMSE of QSM in per cent, means removed, in the brain
-without CSF and vessels. "naive": the voxel size is ignored; "interpolation": cubic B-splines to the trained size and
-back; then the network on shifted samplings, with and without dipole compensation; all by the same network, so the row
-of the trained size is what can be reached.
+True maps at 1 mm (of the patient of ``trained.py``; with ``--folder`` it is kept there) are brought to each size:
+k-space cropped or padded with zeros, under Tukey's window of 0.2 (Kim et al. 2025, section 2.3). Then χ-sepnet-R2′
+runs on them, and QSMnet_ME alone. "naive": the voxel size is ignored; "fast": maps are interpolated to the trained size
+and results back; "best, n³": the voxels stay, QSMnet_ME runs on n³ shifted samplings of the trained size. Errors are
+NRMSE in per cent against the true maps of that size, in the brain without CSF and vessels, QSM without its mean. The
+inputs have no noise, so the row of the trained size is what the networks themselves err by.
 
-Without weights, a Wiener filter that only knows cubes of the trained size stands in for QSMnet_ME. With ``--coarse``
-everything is a quarter larger, the training included, for a quick look.
+With ``--block`` only a central block of so many mm counts as brain, and errors are taken 6 mm inside its faces: 27
+samplings of a whole brain take long on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from engine_errors import block_of, patient, starts_made_once, write
 from numpy.typing import NDArray
+from trained import FIRST_SEED
 
-from ChiSepPhantoms import PhantomOptions, simulate
+from ChiSepPreprocessLib.artifacts import Grid, Map, MapSet
 from ChiSepPreprocessLib.box import bounding_box
-from ChiSepPreprocessLib.dipole import dipole_kernel
-from ChiSepPreprocessLib.progress import Reporter
-from ChiSepReconstructLib.networks.resolution import Infer, Vector, Volume, across_resolutions, resampled
+from ChiSepReconstructLib.networks import inference
+from ChiSepReconstructLib.networks.resolution import Vector, across_resolutions, resampled
+from ChiSepReconstructLib.networks.weights.store import find
+from ChiSepReconstructLib.pipeline import reconstruct
 
-_SIZES_MM = ((1.0, 1.0, 1.0), (2.0, 2.0, 2.0), (1.0, 1.0, 3.0), (0.7, 0.7, 0.7))
-_MARGIN_VOXELS = 4
+#: The paper's three, and others between 0.6 and 3 mm; the trained size stands first.
+_SIZES = ("1", "0.6", "0.7", "1.5", "2", "2.5", "3", "1x1x2", "1x1x3")
+_JUDGED = {"chi-sepnet-r2prime": ("chi_para", "chi_dia"), "qsmnet": ("chi_total",)}
+_INPUTS, _MARGIN_VOXELS, _RIM_MM = ("local_field", "r2prime"), 4, 6.0
 
 
 def main() -> None:
-    """Simulate a head, print a row for each voxel size."""
+    """Make the patient, print a row for each voxel size and way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", help="installed weights with QSMnet_ME; a Wiener filter if left out")
-    parser.add_argument("--coarse", action="store_true", help="everything a quarter larger")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--shifts", type=int, nargs="+", default=[1, 2, 3], help="samplings along each axis")
+    parser.add_argument("--weights", default="simulated-1", help="an installed set")
+    parser.add_argument("--sizes", nargs="+", default=list(_SIZES), help="mm, such as 2 or 1x1x3")
+    parser.add_argument("--shifts", type=int, nargs="*", default=[2, 3], help="samplings along each axis")
+    parser.add_argument("--block", type=float, nargs=3, help="mm; the whole brain if left out")
+    parser.add_argument("--naive", action="store_true", help="also with the voxel size ignored")
+    parser.add_argument("--seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--folder", type=Path, help="keeps the patient")
     chosen = parser.parse_args()
-    scale = 1.25 if chosen.coarse else 1.0
-    infer, trained_mm = network(chosen.weights) if chosen.weights else stand_in(scale)
-    if min(trained_mm) != scale or max(trained_mm) != scale:
-        parser.error(f"this network was trained at {trained_mm} mm, the head has voxels of {scale} mm")
-    field, chi, brain, judged = head(chosen.seed, trained_mm)
-    ways = ["naive", "interpolation", *(f"{n}³ samplings" for n in chosen.shifts), "the last without compensation"]
-    write(["voxel, mm", *ways, "s, naive", "s, last"])
-    write(["---"] * (len(ways) + 3))
-    for i, j, k in _SIZES_MM:
-        target_mm = (i * scale, j * scale, k * scale)
-        maps = [resampled(one, trained_mm, target_mm) for one in (field, chi, brain, judged)]
-        reached_mm = maps[0][1]
-        new_field, new_chi, inside, counted = (one for one, _ in maps)
-        new_field = np.where(inside > 0.5, new_field, np.float32(0))
-        row = errors(new_field, new_chi, (inside > 0.5) & (counted > 0.5), reached_mm, trained_mm, infer, chosen.shifts)
-        write(["×".join(f"{size:.3g}" for size in reached_mm), *row])
+    with tempfile.TemporaryDirectory() as scratch:
+        truth = patient(chosen.folder or Path(scratch), chosen.seed)[1]
+        brain = centre(truth, chosen.block)
+        write(["voxels, mm", "way", "χ_para", "χ_dia", "QSM", "s"])
+        write(["---"] * 6)
+        for text in chosen.sizes:
+            study(brain, _size(text), chosen.weights, chosen.shifts, chosen.naive)
 
 
-def write(cells: list[str]) -> None:
-    """One row of Markdown, at once."""
-    sys.stdout.write(f"| {' | '.join(cells)} |\n")
-    sys.stdout.flush()
+def _size(text: str) -> Vector:
+    edges = [float(part) for part in text.split("x")]
+    i, j, k = edges * 3 if len(edges) == 1 else edges
+    return i, j, k
 
 
-def head(seed: int, voxel_mm: Vector) -> tuple[NDArray[Any], ...]:
-    """True local field and χ (ppm) in the brain's box, the brain, and what of it counts; B0 along the third axis."""
-    options = PhantomOptions(seed=seed, voxel_size_mm=voxel_mm, fine_mm=min(voxel_mm) / 2, spin_echo=False, flair=False)
-    truth = simulate(options).truth
-    brain = truth.array("brain_mask")
+def centre(truth: MapSet, block_mm: list[float] | None) -> dict[str, Any]:
+    """True maps in the box of the brain or a block of it, their voxel size, what counts as brain and is ``judged``."""
+    brain, voxel_mm = truth.array("brain_mask"), truth.grid.voxel_size_mm
     judged = brain & ~truth.array("csf_mask") & ~truth.array("vessel_mask_para")
-    arrays = (truth.array("local_field"), truth.array("chi_total"), brain, judged)
-    return tuple(one[bounding_box(brain, _MARGIN_VOXELS)].astype(np.float32) for one in arrays)
+    if block_mm is not None:
+        judged = judged & block_of(brain, voxel_mm, block_mm, _RIM_MM)
+        brain = brain & block_of(brain, voxel_mm, block_mm)
+    box = bounding_box(brain, _MARGIN_VOXELS)
+    names = (*_INPUTS, *(name for several in _JUDGED.values() for name in several))
+    arrays = {name: truth.array(name)[box].astype(np.float32) for name in names}
+    return {"scan": truth.scan, "voxel_mm": voxel_mm, "brain": brain[box], "judged": judged[box], "maps": arrays}
 
 
-def errors(
-    field: Volume, chi: Volume, judged: NDArray[np.bool_], voxel_mm: Vector, trained_mm: Vector, infer: Infer,
-    shifts: list[int],
-) -> list[str]:  # fmt: skip
-    """NRMSE of each way, and seconds of the first and last but one."""
-
-    def run(count: int, compensate: bool) -> Callable[[], Volume]:
-        return lambda: across_resolutions(field, voxel_mm, trained_mm, infer, shifts=count, compensate=compensate)
-
-    ways = [lambda: infer(field, Reporter()), lambda: interpolated(field, voxel_mm, trained_mm, infer),
-            *(run(count, True) for count in shifts), run(shifts[-1], False)]  # fmt: skip
-    found, seconds = [], []
-    for way in ways:
-        started = time.perf_counter()
-        estimate = way()
-        seconds.append(time.perf_counter() - started)
-        found.append(nrmse_percent(estimate[judged], chi[judged]))
-    return [*(f"{one:.1f}" for one in found), f"{seconds[0]:.1f}", f"{seconds[-2]:.1f}"]
-
-
-def nrmse_percent(estimate: Volume, truth: Volume) -> float:
-    """Without the means, which no field tells."""
-    estimate, truth = estimate - estimate.mean(), truth - truth.mean()
-    return float(100 * np.linalg.norm(estimate - truth) / np.linalg.norm(truth))
+def study(brain: dict[str, Any], target_mm: Vector, weights: str, shifts: list[int], naive: bool) -> None:
+    """Every way at one size."""
+    at = {name: resampled(one, brain["voxel_mm"], target_mm) for name, one in brain["maps"].items()}
+    if target_mm == brain["voxel_mm"]:
+        at = {name: (one, target_mm) for name, one in brain["maps"].items()}
+    reached_mm = next(iter(at.values()))[1]
+    inside, judged = (resampled(brain[name], brain["voxel_mm"], target_mm)[0] > 0.5 for name in ("brain", "judged"))
+    data = {name: one for name, (one, _) in at.items()}
+    trained_mm = find(weights).voxel_size_mm
+    ways: list[tuple[str, Vector, dict[str, Any], int]] = [("fast", reached_mm, {"resolution": "fast"}, 3)]
+    if naive:
+        ways.insert(0, ("naive", trained_mm, {}, 3))
+    if not np.allclose(reached_mm, trained_mm, rtol=0.01):
+        ways += [(f"best, {n}³", reached_mm, {"resolution": "best"}, n) for n in shifts]
+    for title, told_mm, options, count in ways:
+        found, seconds = run(maps_of(data, inside, told_mm, brain["scan"]), {"weights": weights, **options}, count)
+        shown = [f"{error(name, one, data[name], judged & inside):.1f}" for name, one in found.items()]
+        write(["×".join(f"{size:.3g}" for size in reached_mm), title, *shown, f"{seconds:.0f}"])
 
 
-def interpolated(field: Volume, voxel_mm: Vector, trained_mm: Vector, infer: Infer) -> Volume:
-    """Cubic B-splines to the trained voxel size and back, 0 outside the brain."""
-    from scipy.ndimage import zoom
-
-    there = np.divide(voxel_mm, trained_mm)
-    inside = zoom((field != 0).astype(np.float32), there, order=1, grid_mode=True, mode="grid-constant") > 0.5
-    chi = infer(zoom(field, there, order=3, grid_mode=True, mode="grid-constant") * inside, Reporter())
-    return np.asarray(
-        zoom(chi, np.divide(field.shape, chi.shape), order=3, grid_mode=True, mode="grid-constant"), dtype=np.float32
-    )
+def maps_of(data: dict[str, NDArray[np.float32]], inside: NDArray[np.bool_], voxel_mm: Vector, scan: Any) -> MapSet:
+    """What the methods read, on an axial grid."""
+    grid = Grid(inside.shape, np.diag([*voxel_mm, 1.0]))
+    scan = replace(scan, b0_direction_ijk=(0.0, 0.0, 1.0))
+    given = {"local_field": data["local_field"], "r2prime": np.maximum(data["r2prime"], 0), "brain_mask": inside}
+    return MapSet(grid, scan, {name: Map(name=name, data=one, grid=grid) for name, one in given.items()})
 
 
-def stand_in(size_mm: float) -> tuple[Infer, Vector]:
-    """Wiener filter for sources as smooth as a head's; in voxels, so that it takes any for a cube of ``size_mm``."""
-    from scipy import fft
-
-    def infer(field: Volume, report: Reporter) -> Volume:
-        shape = [fft.next_fast_len(round(1.25 * n), real=True) for n in field.shape]
-        axes = [np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), np.fft.rfftfreq(shape[2])]
-        square = sum(k.astype(np.float32) ** 2 for k in np.meshgrid(*axes, indexing="ij", sparse=True))
-        noise = np.float32(1e-3) * (1 + square / np.float32(0.08) ** 2) ** 2
-        dipole = dipole_kernel(shape, (1.0, 1.0, 1.0), (0.0, 0.0, 1.0))
-        spectrum = fft.rfftn(field, shape, workers=-1) * (dipole / (dipole**2 + noise))
-        i, j, k = field.shape
-        return np.asarray(fft.irfftn(spectrum, shape, workers=-1)[:i, :j, :k]) * (field != 0)
-
-    return infer, (size_mm, size_mm, size_mm)
+def run(maps: MapSet, options: dict[str, Any], shifts: int) -> tuple[dict[str, NDArray[np.float32]], float]:
+    """Judged maps of each method, and seconds of the first."""
+    with _so_many(shifts), starts_made_once():
+        made, seconds = {}, []
+        for method in _JUDGED:
+            started = time.perf_counter()
+            made[method] = reconstruct(maps, method=method, options=options)
+            seconds.append(time.perf_counter() - started)
+    return {name: made[method].array(name) for method, names in _JUDGED.items() for name in names}, seconds[0]
 
 
-def network(name: str) -> tuple[Infer, Vector]:
-    """QSMnet_ME of installed weights, and the voxel size of its training."""
-    from ChiSepReconstructLib.networks.engine import Engine
-    from ChiSepReconstructLib.networks.inversion import inverted
-    from ChiSepReconstructLib.networks.weights.store import find
+@contextmanager
+def _so_many(shifts: int) -> Iterator[None]:
+    with patch.object(inference, "across_resolutions", partial(across_resolutions, shifts=shifts)):
+        yield
 
-    weights, engine = find(name), Engine()
-    qsmnet, inputs, scales = weights.network("qsmnet"), weights.file("qsmnet").inputs, weights.normalisation
 
-    def infer(field: Volume, report: Reporter) -> Volume:
-        return inverted(engine, qsmnet, inputs, scales, field, field != 0, weights.voxel_size_mm, report)
-
-    return infer, weights.voxel_size_mm
+def error(name: str, found: NDArray[np.float32], true: NDArray[np.float32], judged: NDArray[np.bool_]) -> float:
+    """NRMSE in per cent; of QSM without the means, which no field tells."""
+    one, other = found[judged], true[judged]
+    if name == "chi_total":
+        one, other = one - one.mean(), other - other.mean()
+    return float(100 * np.linalg.norm(one - other) / np.linalg.norm(other))
 
 
 if __name__ == "__main__":

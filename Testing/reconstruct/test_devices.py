@@ -26,6 +26,7 @@ def test_the_processor_is_always_there_and_named_in_words() -> None:
     assert _PROCESSOR.words.startswith(f"CPU, {thread_count()} thread")
     assert devices.choose("cpu") == _PROCESSOR
     assert devices.choose("auto") == devices.available()[0]
+    assert devices.processor() == _PROCESSOR
 
 
 def test_a_gpu_is_preferred_and_named_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,14 +110,14 @@ def test_times_are_those_of_the_measured_speed_and_read_well() -> None:
     seconds = devices.estimated_seconds(3e12, test)
     assert 30 < seconds < 60
     assert devices.in_words(_PROCESSOR, 3e12, test) == f"{_PROCESSOR.words}, about {seconds:.0f} s"
+    assert devices.in_words(_PROCESSOR, 3e12, test, 7.0) == f"{_PROCESSOR.words}, about {seconds + 7:.0f} s"
     assert devices.in_words(_PROCESSOR, 3e13, test).endswith("min")
     failed = replace(test, operations_per_s=0.0)
     assert devices.estimated_seconds(1e12, failed) == float("inf")
     assert devices.in_words(_PROCESSOR, 1e12, failed) == _PROCESSOR.words
 
 
-@pytest.mark.parametrize("base_width", [32, 8])
-def test_operations_are_those_of_the_convolutions(base_width: int) -> None:
+def test_operations_are_those_of_the_convolutions() -> None:
     """Counted on the network itself: a kernel multiplies and adds for each output voxel, of stride 2 for each input."""
     counted = 0
 
@@ -126,12 +127,27 @@ def test_operations_are_those_of_the_convolutions(base_width: int) -> None:
         counted += 2 * next(module.parameters()).numel() * (given[0] if transposed else output)[0, 0].numel()
 
     with torch.device("meta"):
-        network = UNet(1, 1, base_width).eval()
+        network = UNet(1, 1, 32).eval()
         for module in network.modules():
             if isinstance(module, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
                 module.register_forward_hook(count)
         network(torch.zeros(1, 1, 32, 48, 64))
-    assert devices.operations(base_width, 32 * 48 * 64) == pytest.approx(1.13 * counted, rel=0.03)  # and zeros
+    assert devices.operations(32, 32 * 48 * 64) == pytest.approx(1.13 * counted, rel=0.03)  # and zeros
+
+
+def test_narrow_networks_take_longer_than_their_operations() -> None:
+    wide, narrow, double = (devices.operations(width, 1e6) for width in (32, 8, 64))
+    assert narrow / wide == pytest.approx(0.275, abs=0.01)  # measured, 0.25 to 0.3; 1/16 of the operations
+    assert double / wide == pytest.approx(3.4, abs=0.1)
+    assert devices.operations(8, 3e6) == pytest.approx(3 * narrow)
+
+
+def test_the_start_takes_as_long_as_its_fourier_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = devices.start_seconds(1e6, "cpu")
+    assert 0.05 < one < 60  # 1.3 s on one idle core
+    assert devices.start_seconds(3e6, "cpu") == pytest.approx(3 * one)  # measured once
+    monkeypatch.setattr(devices, "_fourier_pair_seconds", lambda device: 1e-8)
+    assert devices.start_seconds(4.2e6, "cpu") == pytest.approx(5.0, rel=0.1)
 
 
 def test_every_device_is_described_with_its_time_or_its_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,19 @@ def test_bfloat16_errs_as_its_rounding_does_and_auto_refuses_what_errs_more() ->
     assert coarse.record()["runs"]["qsmnet"]["precision_error"] == pytest.approx(error, rel=0.6)
 
 
+def test_error_of_bfloat16_is_held_against_what_the_output_is_added_to() -> None:
+    network, images = _brain_case()
+    runs = []
+    for added in ((), (0,)):
+        coarse = Engine(EngineOptions(device="cpu", precision="bfloat16"))
+        coarse.run(network, 50 * images, _SILENT, "qsmnet", added=added)
+        runs.append(coarse.record()["runs"]["qsmnet"]["precision_error"])
+    output = Engine(EngineOptions(device="cpu", precision="float32")).run(network, 50 * images, _SILENT, "qsmnet")
+    smaller = np.linalg.norm(output) / np.linalg.norm(output + 50 * images[:1])
+    assert smaller < 0.8
+    assert runs[1] == pytest.approx(runs[0] * smaller, rel=0.1)  # both on the middle of the brain alone
+
+
 @pytest.mark.parametrize(("tolerance", "precision"), [(1e-4, "float32"), (0.1, "bfloat16")])
 def test_auto_takes_bfloat16_only_within_its_tolerance(
     monkeypatch: pytest.MonkeyPatch, tolerance: float, precision: str
@@ -179,7 +192,8 @@ def test_a_small_budget_makes_tiles_and_the_record_says_so() -> None:
 @pytest.mark.parametrize(
     "failure",
     [torch.cuda.OutOfMemoryError("CUDA out of memory."), MemoryError(),
-     RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")],
+     RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")],
 )  # fmt: skip
 def test_out_of_memory_falls_back_to_smaller_tiles(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
     network, images = _brain_case((112, 96, 80))
@@ -246,6 +260,36 @@ def test_a_gpu_that_is_lost_hands_over_to_the_processor(monkeypatch: pytest.Monk
     assert one.record()["device"].startswith("CPU")
     assert "unspecified launch failure" in one.warnings[0]
     assert "NVIDIA RTX 4090, 24 GB failed" in one.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("failure", "said", "lost"),
+    [(RuntimeError("CUDA error: an illegal memory access was encountered"), "illegal memory access", True),
+     (torch.cuda.OutOfMemoryError("CUDA out of memory."), "Out of memory on NVIDIA", False)],
+)  # fmt: skip
+def test_what_is_no_network_goes_on_without_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception, said: str, lost: bool
+) -> None:
+    monkeypatch.setattr(engine, "choose", lambda name: Device("cuda:1", "NVIDIA RTX 4090, 24 GB"))
+    one, tried = Engine(EngineOptions(device="cuda:1")), list[str]()
+
+    def work(device: str) -> str:
+        tried.append(device)
+        if device != "cpu":
+            raise failure
+        return device
+
+    assert one.beside(work) == "cpu"
+    assert tried == ["cuda:1", "cpu"]
+    assert said in one.warnings[0]
+    assert (one.device.kind == "cpu") == lost
+    assert Engine(EngineOptions(device="cpu")).beside(work) == "cpu"
+    with pytest.raises(CancelledError):
+        Engine(EngineOptions(device="cuda:1")).beside(_cancelled)
+
+
+def _cancelled(device: str) -> None:
+    raise CancelledError
 
 
 def test_a_fault_on_the_processor_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

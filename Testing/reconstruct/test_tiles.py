@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepReconstructLib.networks.tiles import GRID, Shape, TilePlan, largest_tile, padded_shape
+from ChiSepReconstructLib.networks.tiles import GRID, Shape, TilePlan, largest_tile, padded_shape, smallest_tile
 
 _CASES = [
     ((160, 192, 144), (96, 96, 80), 32),
@@ -59,8 +59,9 @@ def test_the_largest_tile_that_fits_is_taken() -> None:
     tile = largest_tile((160, 192, 160), 16, lambda tile: prod(tile) <= 1e6)
     assert tile is not None
     assert np.prod(tile) <= 1e6 < np.prod(tile) * max((n + GRID) / n for n in tile)
-    assert largest_tile((160, 192, 160), 16, lambda tile: max(tile) <= 48) == (48, 48, 48)
-    assert largest_tile((160, 32, 160), 16, lambda tile: prod(tile) < 48 * 48 * 32) is None
+    assert largest_tile((160, 192, 160), 16, lambda tile: max(tile) <= 64) == (64, 64, 64)
+    assert largest_tile((160, 32, 160), 16, lambda tile: prod(tile) < 64 * 64 * 32) is None
+    assert smallest_tile((160, 32, 160), 24) == (80, 32, 80)
     assert padded_shape((1, 16, 17)) == (16, 16, 32)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable
@@ -187,12 +188,16 @@ def test_tensors_that_share_or_repeat_memory_are_imported(published: Published, 
     assert torch.equal(network.conv12.bn.weight, torch.ones(2))
 
 
-def test_files_under_another_networks_name_are_refused(published: Published, data: Path) -> None:
+def test_files_under_another_networks_name_are_refused(published: Published, tmp_path: Path, data: Path) -> None:
     files, constants = published.files, published.normalisation
-    refuse("qsmnet.*3 channels in; expected 1", {"qsmnet": files["chisepnet"]}, constants, data)
-    refuse("chisepnet.*1 channels in; expected 2 or 3", {"chisepnet": files["qsmnet"]}, constants, data)
+    plain = {role: Path(shutil.copy(path, tmp_path / f"{number}.pth")) for number, (role, path) in
+             enumerate(files.items())}  # fmt: skip
+    refuse("qsmnet.*3 channels in; expected 1", {"qsmnet": plain["chisepnet"]}, constants, data)
+    refuse("chisepnet.*1 channels in; expected 2 or 3", {"chisepnet": plain["qsmnet"]}, constants, data)
+    refuse("qsmnet: got r2primenet_official.*QSMnet_ME", {"qsmnet": files["r2primenet"]}, constants, data)
+    refuse("r2primenet: got qsmnet_official", {"r2primenet": files["qsmnet"]}, constants, data)
     refuse("same weights for qsmnet and r2primenet",
-           {"qsmnet": files["qsmnet"], "r2primenet": files["qsmnet"]}, constants, data)  # fmt: skip
+           {"qsmnet": plain["qsmnet"], "r2primenet": plain["qsmnet"]}, constants, data)  # fmt: skip
     refuse("none; expected files of some of qsmnet", {}, constants, data)
 
 
@@ -302,7 +307,7 @@ def test_a_set_is_replaced_as_a_whole_and_on_request_alone(published: Published,
     other = save_checkpoint(tmp_path / "other.pth", random_network(1, 1, seed=9))
     with pytest.raises(InputError, match="which is installed"):
         import_weights("official", {"qsmnet": other}, published.normalisation)
-    with pytest.raises(InputError, match="nothing but weights"):
+    with pytest.raises(InputError, match="the file of QSMnet_ME"):
         import_weights("official", {"qsmnet": published.normalisation}, published.normalisation, overwrite=True)
     assert store.verify("official") == first
     second = import_weights("official", {"qsmnet": other}, published.normalisation, overwrite=True)

@@ -28,6 +28,11 @@ TIME_STEP = "networks"
 #: Of a network of base width 32, for each voxel of the brain's box: its convolutions take 4.5e5, and the zeros around
 #: a brain at 1 mm cost another 13 %.
 _OPERATIONS_PER_VOXEL = 5.1e5
+#: A network of base width ``w`` takes as long as ``w² + 300`` says: what thin layers spend on memory hardly shrinks.
+_WIDTH_WITHOUT_GAIN = 300
+#: Pairs of Fourier transforms of the brain's box that total variation takes as long as.
+_START_PAIRS = 120.0
+_FOURIER_SIDE = 160
 #: Of an adult's brain at 1 mm, about 150 × 190 × 150 mm.
 _BRAIN_BOX_VOXELS = 4.2e6
 
@@ -89,8 +94,13 @@ def available() -> tuple[Device, ...]:
             found.append(Device(f"cuda:{number}", f"{properties.name}, {properties.total_memory / GIB:.0f} GB"))
     if torch.backends.mps.is_available():
         found.append(Device("mps", f"Apple GPU, {total_memory() / GIB:.0f} GB shared"))
+    return (*found, processor())
+
+
+def processor() -> Device:
+    """The CPU, whatever state a GPU is in."""
     threads = thread_count()
-    return (*found, Device("cpu", f"CPU, {threads} thread{'s' if threads > 1 else ''}"))
+    return Device("cpu", f"CPU, {threads} thread{'s' if threads > 1 else ''}")
 
 
 def choose(name: str = "auto") -> Device:
@@ -233,28 +243,54 @@ def self_test(device: Device, precision: str) -> SelfTest:
 
 
 def _convolution_speed(device: Any, dtype: Any) -> float:
-    """Operations per second of 32 channels' 3×3×3 convolution of a 64³ volume on a GPU, 32³ elsewhere."""
+    """Operations per second of 32 channels' 3×3×3 convolution, of a 32³ volume, or several of a 96³ one on a GPU."""
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    n = 32 if device.type == "cpu" else 64
+    n, calls = (32, 1) if device.type == "cpu" else (96, 8)  # a GPU is not to wait for its next order
     layout: Any = torch.channels_last_3d
     images = torch.ones((1, 32, n, n, n), device=device, dtype=dtype).contiguous(memory_format=layout)
     weight = torch.ones((32, 32, 3, 3, 3), device=device, dtype=dtype).contiguous(memory_format=layout)
     best = inf
     for _ in range(4):
         start = perf_counter()
-        F.conv3d(images, weight, padding=1)[0, 0, 0, 0, 0].item()
+        for _ in range(calls):
+            result = F.conv3d(images, weight, padding=1)
+        result[0, 0, 0, 0, 0].item()  # waits for all of them
         best = min(best, perf_counter() - start)
-    return 2 * weight.numel() * n**3 / best
+    return 2 * calls * weight.numel() * n**3 / best
 
 
 def operations(base_width: int, voxels: float) -> float:
-    """Multiplications and additions of a network on a brain whose box has so many voxels.
+    """Multiplications and additions that take as long as a network on a brain whose box has so many voxels.
 
-    A brain at 1 mm takes about ``2e12`` for a network of base width 32.
+    Those of its convolutions for the published base width of 32, about ``2e12`` for a brain at 1 mm; more than its own
+    for narrower ones, which do not get as much out of a device.
     """
-    return _OPERATIONS_PER_VOXEL * (base_width / 32) ** 2 * voxels
+    share = (base_width**2 + _WIDTH_WITHOUT_GAIN) / (32**2 + _WIDTH_WITHOUT_GAIN)
+    return _OPERATIONS_PER_VOXEL * share * voxels
+
+
+@cache
+def _fourier_pair_seconds(device: str) -> float:
+    """Time of a Fourier transform there and back, for each voxel of a volume that no cache holds."""
+    import torch
+
+    n, best = _FOURIER_SIDE, inf
+    volume = torch.ones((n, n, n), device=device)
+    for _ in range(3):
+        start = perf_counter()
+        torch.fft.irfftn(torch.fft.rfftn(volume), s=volume.shape)[0, 0, 0].item()
+        best = min(best, perf_counter() - start)
+    return best / n**3
+
+
+def start_seconds(voxels: float, device: str) -> float:
+    """Time of total variation, from which a QSMnet may start, on a brain whose box has so many voxels.
+
+    ``device`` is PyTorch's name of where that runs, which is not the networks' choice.
+    """
+    return _START_PAIRS * voxels * _fourier_pair_seconds(device)
 
 
 def estimated_seconds(work: float, test: SelfTest) -> float:
@@ -262,9 +298,12 @@ def estimated_seconds(work: float, test: SelfTest) -> float:
     return work / (_REACHED * test.operations_per_s) if test.operations_per_s else inf
 
 
-def in_words(device: Device, work: float, test: SelfTest) -> str:
-    """Device with the expected time, such as "CPU, 8 threads, about 40 s"; without it where the self-test failed."""
-    seconds = estimated_seconds(work, test)
+def in_words(device: Device, work: float, test: SelfTest, more_s: float = 0.0) -> str:
+    """Device with the expected time, such as "CPU, 8 threads, about 40 s"; without it where the self-test failed.
+
+    ``more_s`` is the time of what are not networks, such as :func:`start_seconds`.
+    """
+    seconds = estimated_seconds(work, test) + more_s
     if seconds == inf:
         return device.words
     if seconds < 100:

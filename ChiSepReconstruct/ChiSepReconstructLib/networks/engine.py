@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from ChiSepPreprocessLib.errors import CancelledError, InputError, MissingDepend
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.threads import thread_count
 
-from .devices import GIB, PRECISIONS, Device, available, choose, free_memory, has_bfloat16_units, self_test
-from .tiles import GRID, Shape, TilePlan, largest_tile, padded_shape
+from .devices import GIB, PRECISIONS, Device, choose, free_memory, has_bfloat16_units, processor, self_test
+from .tiles import GRID, Shape, TilePlan, largest_tile, padded_shape, smallest_tile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "float32", "bfloat16"]
 _Array = NDArray[np.float32]
+_Result = TypeVar("_Result")
 #: Default budgets: this share of the free memory, and on GPUs no more than this.
 _SHARE_OF_FREE, _GPU_BUDGET = 0.5, 4 * GIB
 #: Below, smaller tiles are not tried any more.
@@ -55,9 +56,9 @@ class EngineOptions:
         of tiles in voxels, multiples of 16.
     halo_voxels : int
         Half of what neighbouring tiles share at least, a multiple of 8. The networks see about 92 voxels far, so
-        tiles are never exact. For four networks of random weights they changed the result (NRMSE) by 1.4 to 3.4 %
-        with a halo of 16 voxels, 0.4 to 1.1 % with 32, 0.2 to 0.54 % with 40 and 0.1 to 0.29 % with 48. Trained
-        weights have to be measured again.
+        tiles are never exact. With the shipped weights the smallest tiles, cut along one axis, changed χ_para (NRMSE)
+        by 1.9 % with a halo of 32 voxels, 0.36 % with 48 and 0.22 % with 56, along three axes about twice as much
+        (``Testing/benchmarks/engine_errors.py``).
     margin_voxels : int or None
         Zeros kept around the brain's box, as far as the images reach; ``None`` keeps the whole field of view. Zeros
         cost little, but cropping them changes what the network sees: for random weights by 0.5 to 1.5 % with a
@@ -69,7 +70,7 @@ class EngineOptions:
     precision_tolerance: float = 0.005
     memory_gib: float | None = None
     tile: str | tuple[int, int, int] = "auto"
-    halo_voxels: int = 48
+    halo_voxels: int = 56
     margin_voxels: int | None = 32
 
     def __post_init__(self) -> None:
@@ -124,8 +125,9 @@ class Engine:
         return {"device": self.device.words, "runs": dict(self._runs), "fallbacks": list(self._warnings)}
 
     def run(
-        self, network: UNet, images: _Array, report: Reporter, step: str, needed: NDArray[np.bool_] | None = None
-    ) -> _Array:
+        self, network: UNet, images: _Array, report: Reporter, step: str, needed: NDArray[np.bool_] | None = None,
+        added: tuple[int, ...] = (),
+    ) -> _Array:  # fmt: skip
         """Apply a network to images.
 
         Parameters
@@ -140,6 +142,8 @@ class Engine:
             Name for the report and the record.
         needed : bool array, shape (I, J, K), optional
             Where the output is wanted; by default where any image is not 0.
+        added : tuple of int, optional
+            Channels that the caller adds to the output: the error of bfloat16 is held against the sum.
 
         Returns
         -------
@@ -162,10 +166,26 @@ class Engine:
         box = self._box(support | needed)
         report(step, 0.0, self.device.words)
         output[(slice(None), *box)] = self._until_it_works(
-            network, images[(slice(None), *box)], needed[box], report, step
+            network, images[(slice(None), *box)], needed[box], added, report, step
         )
         report(step, 1.0)
         return output
+
+    def beside(self, work: Callable[[str], _Result]) -> _Result:
+        """Do what is no network on the networks' GPU, or on the processor where they have none that it can use.
+
+        ``work`` gets PyTorch's name of the device, and is done again on the processor if the GPU fails.
+        """
+        with _threads_and_exactness():
+            if self.device.kind == "cuda":
+                try:
+                    with _failures_told_apart(self.device):
+                        return work(self.device.name)
+                except _OutOfMemory:
+                    self._warn(f"Out of memory on {self.device.words}; a part is computed on the processor.")
+                except _DeviceLost as failure:
+                    self._lose_device(failure)
+            return work("cpu")
 
     def _box(self, region: NDArray[np.bool_]) -> Box:
         """Box around the brain that begins where the poolings of the whole field of view begin.
@@ -179,17 +199,17 @@ class Engine:
         return i, j, k
 
     def _until_it_works(
-        self, network: UNet, images: _Array, needed: NDArray[np.bool_], report: Reporter, step: str
-    ) -> _Array:
+        self, network: UNet, images: _Array, needed: NDArray[np.bool_], added: tuple[int, ...], report: Reporter,
+        step: str,
+    ) -> _Array:  # fmt: skip
         while True:
             try:
                 with _threads_and_exactness():
-                    return self._attempt(network, images, needed, report, step)
+                    return self._attempt(network, images, needed, added, report, step)
             except _OutOfMemory as failure:
                 self._take_less_memory(failure)
             except _DeviceLost as failure:
-                self._warn(f"{self.device.words} failed ({failure}); computing on the processor instead.")
-                self._move_to_processor()
+                self._lose_device(failure)
 
     def _take_less_memory(self, failure: _OutOfMemory) -> None:
         if self._limit is not None and self._limit > _LEAST_BUDGET:
@@ -199,20 +219,25 @@ class Engine:
             self._warn(f"Out of memory on {self.device.words} even with small tiles; computing on the processor.")
             self._move_to_processor()
         else:
-            raise InputError(
-                "memory", str(failure) or "allocation failed", "room for one tile",
-                "Close other programs, or choose a smaller halo.",
-            ) from failure  # fmt: skip
+            raise InputError("memory", str(failure) or "allocation failed", "room for one tile",
+                             "Close other programs, or choose a smaller halo.") from failure  # fmt: skip
+
+    def _lose_device(self, failure: _DeviceLost) -> None:
+        self._warn(f"{self.device.words} failed ({failure}); computing on the processor instead.")
+        self._move_to_processor()
 
     def _move_to_processor(self) -> None:
-        self.device, self._limit, self._smaller_tiles = available()[-1], None, False
+        self.device, self._limit, self._smaller_tiles = processor(), None, False
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
 
-    def _attempt(self, network: UNet, images: _Array, needed: NDArray[np.bool_], report: Reporter, step: str) -> _Array:
+    def _attempt(
+        self, network: UNet, images: _Array, needed: NDArray[np.bool_], added: tuple[int, ...], report: Reporter,
+        step: str,
+    ) -> _Array:  # fmt: skip
         with _failures_told_apart(self.device):
-            lean, error = self._prepared(network, images)
+            lean, error = self._prepared(network, images, added)
             shape = padded_shape(images.shape[1:])
             plan = self._tiles(lean, shape)
             self._runs[step] = {
@@ -224,11 +249,11 @@ class Engine:
             output = self._blended(lean, _padded(images, shape), _padded(needed, shape), plan, report, step)
             return output[:, :i, :j, :k]
 
-    def _prepared(self, network: UNet, images: _Array) -> tuple[LeanUNet, float | None]:
+    def _prepared(self, network: UNet, images: _Array, added: tuple[int, ...]) -> tuple[LeanUNet, float | None]:
         """Network on the device in the precision that holds for it, and the measured error of bfloat16."""
         precision, error = self._precision(), None
         if precision == "bfloat16":
-            error = self._error_of_bfloat16(network, images)
+            error = self._error_of_bfloat16(network, images, added)
             if self.options.precision == "auto" and not error <= self.options.precision_tolerance:
                 self._warn(f"bfloat16 changes this network's result by {100 * error:.2g} %; float32 is used.")
                 precision = "float32"
@@ -248,14 +273,15 @@ class Engine:
             raise _DeviceLost(f"its self-test in float32: {test.reason}")
         return "float32"
 
-    def _error_of_bfloat16(self, network: UNet, images: _Array) -> float:
+    def _error_of_bfloat16(self, network: UNet, images: _Array, added: tuple[int, ...]) -> float:
         import torch
 
         cube = tuple(slice(max(n // 2 - _PROBE // 2, 0), n // 2 + _PROBE // 2) for n in images.shape[1:])
         part = images[(slice(None), *cube)]
         padded = torch.from_numpy(_padded(part, padded_shape(part.shape[1:])))[None]
         results = [self._lean(network, self.device, one)(padded) for one in PRECISIONS]
-        return float((results[1] - results[0]).norm() / results[0].norm())
+        whole = results[0] + padded[:, list(added)].to(results[0]) if added else results[0]
+        return float((results[1] - results[0]).norm() / whole.norm())
 
     def _lean(self, network: UNet, device: Device, precision: str) -> LeanUNet:
         import torch
@@ -289,8 +315,7 @@ class Engine:
         if largest is None and self._smaller_tiles:
             raise _OutOfMemory(f"no tile with a halo of {halo} voxels fits {budget / GIB:.2g} GiB")
         if largest is None:
-            i, j, k = (min(n, 2 * halo + GRID) for n in shape)
-            need = lean.bytes_needed((i, j, k))
+            need = lean.bytes_needed(smallest_tile(shape, halo))
             raise InputError("memory budget", f"{budget / GIB:.2g} GiB", f"at least {need / GIB:.2g} GiB for one tile",
                              "Give more memory or choose a smaller halo.")  # fmt: skip
         return TilePlan(shape, largest, halo)
@@ -366,7 +391,7 @@ def _failures_told_apart(device: Device) -> Iterator[None]:
         raise _OutOfMemory(str(failure)) from failure
     except (RuntimeError, AssertionError) as failure:
         text = str(failure).partition("\n")[0]
-        signs = ("out of memory", "not enough memory", "defaultcpuallocator", "can't allocate memory")
+        signs = ("out of memory", "not enough memory", "defaultcpuallocator", "can't allocate memory", "alloc_failed")
         if type(failure).__name__ == "OutOfMemoryError" or any(sign in text.lower() for sign in signs):
             raise _OutOfMemory(text) from failure
         if device.kind == "cpu":

@@ -36,7 +36,7 @@ def through_network(
     if mask.any():
         box, around = bounding_box(mask), ((0, 0), *[(_MARGIN, _MARGIN)] * 3)
         made = engine.run(
-            network, np.pad(images[(slice(None), *box)], around), report, step, np.pad(mask[box], around[1:])
+            network, np.pad(images[(slice(None), *box)], around), report, step, np.pad(mask[box], around[1:]), added
         )
         inner = tuple(slice(_MARGIN, _MARGIN + one.stop - one.start) for one in box)
         found[(slice(None), *box)] = made[(slice(None), *inner)] * mask[box]

@@ -21,7 +21,7 @@ from ChiSepPreprocessLib.progress import Reporter
 
 from ..physics.relaxivity import Relaxivity
 from ..solution import Solution, referenced_qsm
-from .devices import TIME_STEP, has_bfloat16_units, in_words, operations, self_test
+from .devices import TIME_STEP, has_bfloat16_units, in_words, operations, self_test, start_seconds
 from .domain import domain_warnings, relaxivity_for
 from .engine import Engine
 from .field_of_view import through_network
@@ -30,7 +30,7 @@ from .inversion import inverted
 from .options import NetworkOptions
 from .resolution import across_resolutions
 from .weights.store import find
-from .weights.weight_set import CLOSED_FORM, OUTPUTS, Role, WeightSet, added_inputs, closed_form, needs_qsm
+from .weights.weight_set import CLOSED_FORM, OUTPUTS, START, Role, WeightSet, added_inputs, closed_form, needs_qsm
 
 Mask = NDArray[np.bool_]
 Volume = NDArray[np.float32]
@@ -45,9 +45,6 @@ INSTEAD: Mapping[str, tuple[str, ...]] = {
 }
 
 _RATES = ("r2prime", "r2star")
-
-#: Runs of QSMnet_ME where its voxels are not the data's: three shifts along each axis.
-_SHIFTS = 27
 
 #: In place of a field of exactly 0 inside the brain, which would pass for outside.
 _NEARLY_ZERO_PPM = np.float32(1e-12)
@@ -198,7 +195,7 @@ class NetworkChain:
         wanted_mm = self.weights.voxel_size_mm if options.resolution == "fast" else None
         chosen = MapSet(maps.grid, maps.scan, {name: maps[name] for name in names})
         self.frame: TrainedFrame = trained_frame(chosen, mask, wanted_mm)
-        self._engine, self._used = Engine(options.engine), list[Role]()
+        self._engine, self._used, self._shifts_per_axis = Engine(options.engine), list[Role](), options.shifts
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -207,8 +204,13 @@ class NetworkChain:
 
     def costs(self, inputs: Sequence[str]) -> tuple[float, ...]:
         """Shares of time of the networks that χ-sepnet with these inputs takes, in the order they run."""
-        qsm = (float(_SHIFTS) if self._shifts else 1.0,) if needs_qsm(inputs) else ()
+        qsm = (float(self._samplings) if self._shifts else 1.0,) if needs_qsm(inputs) else ()
         return (*qsm, *((1.0,) if "r2star" in self.frame.maps else ()), 1.0)
+
+    @property
+    def _samplings(self) -> int:
+        """Runs of QSMnet_ME where voxels of its size are made for it."""
+        return self._shifts_per_axis**3
 
     @property
     def _shifts(self) -> bool:
@@ -221,13 +223,15 @@ class NetworkChain:
             return
         edges = [one.stop - one.start for one in bounding_box(self.frame.mask)]
         kept, trained = prod(edges), prod(edges) * prod(self.frame.voxel_size_mm) / prod(self.weights.voxel_size_mm)
-        work = 0.0
-        for role in roles:
-            voxels = _SHIFTS * trained if role == "qsmnet" and self._shifts else kept
-            work += operations(self.weights.file(role).base_width, voxels)
         device, wanted = self._engine.device, self._engine.options.precision
+        work, start_s = 0.0, 0.0
+        for role in roles:
+            voxels = self._samplings * trained if role == "qsmnet" and self._shifts else kept
+            work += operations(self.weights.file(role).base_width, voxels)
+            if START in self.weights.file(role).inputs:
+                start_s += start_seconds(voxels, device.name if device.kind == "cuda" else "cpu")
         half = wanted == "bfloat16" or (wanted == "auto" and has_bfloat16_units(device))
-        report(TIME_STEP, 0.0, in_words(device, work, self_test(device, "bfloat16" if half else "float32")))
+        report(TIME_STEP, 0.0, in_words(device, work, self_test(device, "bfloat16" if half else "float32"), start_s))
 
     def given(self, name: str) -> Volume:
         """One of the maps, normalised; relaxation as the susceptibility that would cause it."""
@@ -263,8 +267,9 @@ class NetworkChain:
         field_ppm = np.where(self.frame.mask[box] & (field_ppm == 0), _NEARLY_ZERO_PPM, field_ppm)
         chi = np.zeros(self.frame.mask.shape, dtype=np.float32)
         chi[box] = across_resolutions(
-            field_ppm, self.frame.voxel_size_mm, self.weights.voxel_size_mm, infer, report=report
-        )
+            field_ppm, self.frame.voxel_size_mm, self.weights.voxel_size_mm, infer,
+            shifts=self._shifts_per_axis, report=report,
+        )  # fmt: skip
         return scale["chi_total"].normalise(chi, self.frame.mask)
 
     def synthesised_r2prime(self, report: Reporter) -> Volume:

@@ -63,6 +63,10 @@ class _Folded:
         """Multiplications and additions for each voxel."""
         return 2 * self.weight.numel()
 
+    def __call__(self, images: Tensor) -> Tensor:
+        """Convolve without padding and set negatives to 0, by PyTorch, in the precision of the weights."""
+        return F.conv3d(images, self.weight, self.bias).relu_()
+
 
 def fold(block: ConvolutionBlock) -> tuple[Tensor, Tensor]:
     """Weight and bias of the one convolution that does a block's convolution and batch normalisation, in float64."""
@@ -92,7 +96,8 @@ class LeanUNet:
         With its trained weights; left as it is.
     device : torch.device
     dtype : torch.dtype
-        Of weights and activations: float32 or bfloat16.
+        Of weights and activations: float32 or bfloat16. The first convolution and the last are done in float32 in any
+        case: that takes no time, and rounding the images and the result made a third of the error.
     slab_bytes : int
         For the activations of one slab; more means fewer voxels computed twice.
     """
@@ -108,22 +113,25 @@ class LeanUNet:
         self._up = [self._blocks(network, *pair) for pair in names]
         rising = [network.deconv1, network.deconv2, network.deconv3, network.deconv4]
         self._rise = [self._moved(one.deconv) for one in rising]
-        self._out = self._moved(network.out.conv)
+        self._out = self._moved(network.out.conv, exact=True)
         self.channels_in, self.channels_out = network.conv11.conv.in_channels, network.out.conv.out_channels
         self.base_width = network.conv11.conv.out_channels
 
-    def _put(self, weight: Tensor, bias: Tensor) -> _Folded:
-        weight = weight.detach().to(self.device, self.dtype).contiguous(memory_format=torch.channels_last_3d)
-        return _Folded(weight, bias.detach().to(self.device, self.dtype))
+    def _put(self, weight: Tensor, bias: Tensor, *, exact: bool = False) -> _Folded:
+        dtype = torch.float32 if exact else self.dtype
+        # The type first: Apple GPUs have no float64.
+        weight, bias = (one.detach().to(dtype).to(self.device) for one in (weight, bias))
+        return _Folded(weight.contiguous(memory_format=torch.channels_last_3d), bias)
 
-    def _moved(self, convolution: nn.Conv3d | nn.ConvTranspose3d) -> _Folded:
+    def _moved(self, convolution: nn.Conv3d | nn.ConvTranspose3d, *, exact: bool = False) -> _Folded:
         assert convolution.bias is not None
-        return self._put(convolution.weight, convolution.bias)
+        return self._put(convolution.weight, convolution.bias, exact=exact)
 
     def _blocks(self, network: UNet, first: str, second: str) -> tuple[_Folded, _Folded]:
         (weight, bias), second_one = fold(getattr(network, first)), fold(getattr(network, second))
         missing = max(_FEWEST_CHANNELS - weight.shape[1], 0) if first == "conv11" and not self._winograd else 0
-        return self._put(F.pad(weight, (0,) * 7 + (missing,)), bias), self._put(*second_one)
+        exact = first == "conv11"
+        return self._put(F.pad(weight, (0,) * 7 + (missing,)), bias, exact=exact), self._put(*second_one)
 
     def _region(self, wanted: Mask, kept: Mask, level: int, batch: int) -> Region:
         """Slabs of an even number of rows: what both convolutions of a slab take and give fits the memory of a slab."""
@@ -185,7 +193,7 @@ class LeanUNet:
         plan = self.plan(support, np.ones(support.shape, dtype=bool) if needed is None else needed, len(images))
         try:
             with torch.inference_mode():
-                return self._forward(images.to(self.device, self.dtype), plan, _Counter(plan.operations, tick))
+                return self._forward(images.to(self.device, torch.float32), plan, _Counter(plan.operations, tick))
         finally:
             self._workspace = Workspace()
 
@@ -242,7 +250,8 @@ class LeanUNet:
                     self._maps("fine", (batch, width, *(one.stop - one.start for one in box))).zero_(), start_of(box)
                 )
                 self._pair(parts, box, self._up[level], region.wanted, fine, count)
-                projected = F.linear(fine.values.permute(0, 2, 3, 4, 1), self._out.weight.flatten(1), self._out.bias)
+                values = fine.values.permute(0, 2, 3, 4, 1).to(self._out.weight.dtype)
+                projected = F.linear(values, self._out.weight.flatten(1), self._out.bias)
                 _view(out, box)[:] = projected.permute(0, 4, 1, 2, 3)
             else:
                 self._pair(parts, box, self._up[level], region.wanted, out, count)
@@ -270,7 +279,7 @@ class LeanUNet:
         else:
             middle = self._middle(parts, box, pair[0], wanted.shape)
             count(done * pair[0].operations)
-            _view(target, box)[:] = F.conv3d(middle.values, pair[1].weight, pair[1].bias).relu_()
+            _view(target, box)[:] = pair[1](middle.values)
         count(done * pair[1].operations)
 
     def _tiled_middle(self, parts: list[Part], box: Box, first: _Folded, shape: tuple[int, ...], seen: Mask) -> Part:
@@ -289,7 +298,7 @@ class LeanUNet:
 
     def _middle(self, parts: list[Part], box: Box, first: _Folded, shape: tuple[int, ...]) -> Part:
         """The first convolution, in the box and one voxel around it."""
-        values = F.conv3d(self._window(parts, box, shape, first.weight.shape[1]), first.weight, first.bias).relu_()
+        values = first(self._window(parts, box, shape, first.weight)).to(self.dtype)
         for axis, (one, n) in enumerate(zip(box, shape, strict=True), start=2):
             # The second convolution sees zeros beyond the border, not what the first would give there.
             if one.start == 0:
@@ -298,10 +307,10 @@ class LeanUNet:
                 values.narrow(axis, values.shape[axis] - 1, 1).zero_()
         return Part(values, (box[0].start - 1, box[1].start - 1, box[2].start - 1))
 
-    def _window(self, parts: list[Part], box: Box, shape: tuple[int, ...], channels: int) -> Tensor:
-        """A box and its surroundings, 0 outside the volume and in channels beyond the parts' own."""
+    def _window(self, parts: list[Part], box: Box, shape: tuple[int, ...], weight: Tensor) -> Tensor:
+        """A box and its surroundings for a convolution, 0 outside the volume and in channels beyond the parts' own."""
         inside, place, outer = surroundings(box, shape)
-        window, first = self._empty((len(parts[0].values), channels, *outer)).zero_(), 0
+        window, first = self._empty((len(parts[0].values), weight.shape[1], *outer), weight.dtype).zero_(), 0
         for part in parts:
             width = part.values.shape[1]
             window[(slice(None), slice(first, first + width), *place)] = _view(part, inside)
@@ -312,10 +321,11 @@ class LeanUNet:
         """Maps for one slab."""
         return self._workspace.maps(name, shape) if self._winograd else self._empty(shape)
 
-    def _empty(self, shape: tuple[int, ...]) -> Tensor:
+    def _empty(self, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
         if self._winograd:
             return fresh(shape)
-        return torch.empty(shape, device=self.device, dtype=self.dtype, memory_format=torch.channels_last_3d)
+        layout = torch.channels_last_3d
+        return torch.empty(shape, device=self.device, dtype=dtype or self.dtype, memory_format=layout)
 
 
 def _cost(pair: tuple[_Folded, _Folded], region: Region) -> int:

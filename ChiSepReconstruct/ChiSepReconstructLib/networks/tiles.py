@@ -90,15 +90,21 @@ def padded_shape(shape: tuple[int, ...]) -> Shape:
     return i, j, k
 
 
+def smallest_tile(shape: Shape, halo_voxels: int) -> Shape:
+    """Tile with 32 voxels between its halos, or the volume's own length; with 16, results differ twice as much."""
+    i, j, k = (min(n, -(-2 * halo_voxels // GRID) * GRID + 2 * GRID) for n in shape)
+    return i, j, k
+
+
 def largest_tile(shape: Shape, halo_voxels: int, fits: Callable[[Shape], bool]) -> Shape | None:
     """Largest tile that fits: the volume, its longest axis cut by 16 voxels until it does.
 
     Returns
     -------
     tuple of int or None
-        None if not even the smallest tile fits, which keeps 16 voxels between its halos.
+        None if not even the :func:`smallest_tile` fits.
     """
-    smallest = [min(n, 2 * halo_voxels + GRID) for n in shape]
+    smallest = smallest_tile(shape, halo_voxels)
     tile = list(shape)
     while not fits((tile[0], tile[1], tile[2])):
         longest = max(range(3), key=lambda axis: tile[axis] - smallest[axis])

@@ -42,6 +42,9 @@ _CHUNK_BYTES = 2**20
 
 _TITLES: Mapping[Role, str] = {"qsmnet": "QSMnet_ME", "r2primenet": "R2PRIMEnet", "chisepnet": "χ-sepnet"}
 
+#: What the files of each network are called, without hyphens.
+_FILE_NAMES: Mapping[Role, str] = {"qsmnet": "qsmnet", "r2primenet": "r2primenet", "chisepnet": "sepnet"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -130,6 +133,15 @@ def _check_files(files: Mapping[Role, Path]) -> None:
         raise InputError("weights to import", ", ".join(files) or "none", f"files of some of {', '.join(ROLES)}")
     for role, path in files.items():
         _check_file(f"weights of {role}", path)
+        _check_name(role, path)
+
+
+def _check_name(role: Role, path: Path) -> None:
+    """Refuse a file that is called like another network; two of them have the same shapes."""
+    called = {other for other, name in _FILE_NAMES.items() if name in path.name.casefold().replace("-", "")}
+    if called and role not in called:
+        raise InputError(f"weights of {role}", path.name, f"the file of {_TITLES[role]}",
+                         "Give each file under its own network's name, or rename it.")  # fmt: skip
 
 
 def _check_file(what: str, path: Path, largest: int = _LARGEST_CHECKPOINT_BYTES) -> None:
@@ -178,7 +190,7 @@ def _inputs(role: Role, channels: int, chosen: tuple[str, ...] | None, where: st
         counts = " or ".join(sorted({str(len(names)) for names in INPUTS[role]}))
         raise InputError(where, f"a network with {channels} channels in", f"{counts}, as {role} has",
                          "Give each file under its own network's name.")  # fmt: skip
-    if chosen is None and len(possible) == 1:
+    if chosen is None and (len(possible) == 1 or possible[0] == INPUTS[role][0]):  # the published ones, if in doubt
         return possible[0]
     if chosen not in possible:
         got = "no names of them" if chosen is None else ", ".join(chosen)
