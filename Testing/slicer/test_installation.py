@@ -71,6 +71,7 @@ def test_tables_are_those_of_the_project() -> None:
     extras = PROJECT["optional-dependencies"]
     assert list(OPTIONAL["denoise"]) == extras["denoise"]
     assert list(OPTIONAL["onnx"]) == extras["onnx"]
+    assert list(OPTIONAL["dicom"]) == extras["dicom"]
     # Slicer is slicer-core already.
     assert list(OPTIONAL["sample-data"]) == [one for one in extras["demo"] if not one.startswith("slicer-core")]
 

@@ -27,6 +27,7 @@ REQUIRED = (
 OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "sample-data": ("nilearn>=0.12",),
     "denoise": ("dipy>=1.9",),
+    "dicom": ("highdicom>=0.25",),
     "onnx": ("onnx>=1.16",),
 }
 

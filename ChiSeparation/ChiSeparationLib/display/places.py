@@ -105,6 +105,27 @@ def approximate_places(brain_mask: Array, grid: Grid) -> tuple[Place, ...]:
     InputError
         If the mask is empty or covers no whole brain, for then its size says nothing.
     """
+    ras_from_mni = brain_from_mni(brain_mask, grid)
+    return tuple(
+        Place(f"{name}, {side}", _as_triple(ras_from_mni[:3, :3] @ [sign * x, y, z] + ras_from_mni[:3, 3]), True)
+        for name, (x, y, z) in _NUCLEI.items()
+        for side, sign in (("right", 1.0), ("left", -1.0))
+    )
+
+
+def brain_from_mni(brain_mask: Array, grid: Grid) -> Points:
+    """Matrix (4, 4) that takes points of MNI space into a brain of this size and nod, RAS mm; roughly.
+
+    Parameters
+    ----------
+    brain_mask, grid
+        As for :func:`approximate_places`.
+
+    Raises
+    ------
+    InputError
+        If the mask is empty or covers no whole brain, for then its size says nothing.
+    """
     check_volume("brain mask", brain_mask, grid.shape)
     points = _points_ras(np.argwhere(brain_mask), grid)
     if len(points) < 2:
@@ -112,11 +133,11 @@ def approximate_places(brain_mask: Array, grid: Grid) -> tuple[Place, ...]:
     nod = _rotation_about_x(_nod_rad(points) - _MNI_NOD_RAD)
     low, high = np.percentile(points @ nod, _PERCENTILES, axis=0)
     _check_extent(high - low)
-    return tuple(
-        Place(f"{name}, {side}", _as_triple(nod @ _carried_over(np.array([sign * x, y, z]), low, high)), True)
-        for name, (x, y, z) in _NUCLEI.items()
-        for side, sign in (("right", 1.0), ("left", -1.0))
-    )
+    origin = nod @ _carried_over(np.zeros(3), low, high)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.column_stack([nod @ _carried_over(axis, low, high) - origin for axis in np.eye(3)])
+    matrix[:3, 3] = origin
+    return matrix
 
 
 def places_of_regions(regions: Iterable[tuple[str, Array, Grid]]) -> tuple[Place, ...]:

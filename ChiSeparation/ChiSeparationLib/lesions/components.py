@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,11 @@ class LabelledLesions:
     source_labels: tuple[int, ...]
     dropped: tuple[DroppedLesion, ...]
     dropped_mask: NDArray[np.bool_]
+
+    def with_source_numbers(self) -> LabelledLesions:
+        """The same lesions under the numbers that they came with, on which names and grades hang."""
+        numbers = np.array([0, *self.source_labels], dtype=np.int32)
+        return replace(self, lesions=replace(self.lesions, data=numbers[self.lesions.data]))
 
 
 def label_mask(mask: Array, grid: Grid, minimum_volume_mm3: float = MINIMUM_VOLUME_MM3) -> LabelledLesions:

@@ -1,0 +1,1 @@
+"""Lesions from FLAIR: tissue statistics, conservative seeds, growth."""
