@@ -39,9 +39,14 @@ class ChiSeparation(ScriptedLoadableModule):  # type: ignore[misc]
 
 
 def offer_at_startup() -> None:
-    """Make layouts and sample data known, so that saved scenes open with them; nothing is computed yet."""
+    """Make layouts, sample data, terms for lesions and segment statistics known; nothing is computed yet."""
+    from ChiSeparationLib.gui import segment_statistics
     from ChiSeparationLib.gui.sample_data import register
+    from ChiSeparationLib.scene.terminology import register_list
     from ChiSepPreprocessLib.scene.layouts import register_layouts
 
+    resources = Path(__file__).with_name("Resources")
     register_layouts(slicer.mrmlScene)
-    register(str(Path(__file__).with_name("Resources") / "Icons" / "ChiSeparation.svg"))
+    register(str(resources / "Icons" / "ChiSeparation.svg"))
+    register_list(slicer.mrmlScene, resources / "Terminologies" / "ChiSeparationLesions.term.json")
+    segment_statistics.register()

@@ -8,18 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ChiSepPreprocessLib.artifacts import Array, Grid, Kind, Map, MapSet, check_volume
-from ChiSepPreprocessLib.errors import InputError, MissingDependencyError
-from ChiSepPreprocessLib.files import read_nifti, write_map
+from ChiSepPreprocessLib.artifacts import Grid, Kind, Map, MapSet
+from ChiSepPreprocessLib.errors import MissingDependencyError
+from ChiSepPreprocessLib.files import write_map
 from ChiSepPreprocessLib.progress import Progress, Reporter
-from ChiSepPreprocessLib.registration.rigid import resample
 from ChiSepPreprocessLib.registration.to_gre import Registered
 from ChiSepReconstructLib.methods import R2PRIMENET
 
-from .lesions.components import LabelledLesions, label_mask, relabel
-from .lesions.grading import grade_lesions
+from .lesions.components import LabelledLesions
+from .lesions.importing import import_lesions
+from .lesions.run_grading import grade_run
 from .lesions.table import LesionTable
 from .report.comparison import MethodRow, compare_methods, write_comparison_csv, write_difference_pictures
 from .report.html import Picture, ReportContent, write_report
@@ -84,7 +82,7 @@ def present(study: Study, extras: Extras | None = None, *, progress: Progress | 
         report("tables", 0.0, name)
         write_summary_csv(study.folder / name / "maps.csv", summarise_maps(result))
         if lesions is not None and "chi_para" in result:
-            tables[name] = grade_lesions(result, lesions.lesions, excluded=lesions.dropped_mask)
+            tables[name] = grade_run(result, lesions)
             tables[name].to_csv(study.folder / name / "lesions.csv")
     compared = compare_methods(study.results, read_record(study.folder).get("seconds", {}))
     if compared:
@@ -112,7 +110,7 @@ def read_lesions(path: Path, grid: Grid, flair: Registered | None = None) -> Lab
     Parameters
     ----------
     path : Path
-        NIfTI on any grid in the scanner's space: a mask (one value; connected parts are lesions) or labels (several).
+        Mask or labels on any grid in the scanner's space; see :func:`.importing.import_lesions`.
     grid : Grid
         The maps' grid.
     flair : Registered, optional
@@ -123,23 +121,7 @@ def read_lesions(path: Path, grid: Grid, flair: Registered | None = None) -> Lab
     InputError
         If the file cannot be read, holds something else or lies outside the maps.
     """
-    data, own = read_nifti(path)
-    check_volume(path.name, data, own.shape)
-    labels = np.rint(data).astype(np.int32)
-    if np.abs(data - labels).max() > 1e-3 or labels.min() < 0:
-        raise InputError("lesions", f"{path.name} with values from {data.min():.4g} to {data.max():.4g}",
-                         "0 outside, and 1 or a positive whole number for each lesion",
-                         "Give a lesion mask or a label map, no image.")  # fmt: skip
-    if not own.matches(grid):
-        drawn_on_flair = flair is not None and own.matches(flair.own_grid)
-        alignment = flair.alignment if flair is not None and drawn_on_flair else None
-        moved: Array = resample(labels.astype(np.float32), own, grid, alignment, nearest=True)
-        if labels.any() and not moved.any():
-            raise InputError("lesions", f"{path.name}, whose lesions lie outside the maps", "lesions of this patient",
-                             "Give the lesions in the space of the GRE or of the FLAIR of this session.")  # fmt: skip
-        labels = np.rint(moved).astype(np.int32)
-    is_mask = np.unique(labels[labels > 0]).size <= 1
-    return label_mask(labels > 0, grid) if is_mask else relabel(labels, grid)
+    return import_lesions(path, grid, flair=flair).labelled
 
 
 def _draw(study: Study, lesions: Map | None, tables: Mapping[str, LesionTable], report: Reporter) -> list[Picture]:

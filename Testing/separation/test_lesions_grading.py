@@ -82,16 +82,18 @@ def test_measures_by_hand() -> None:
         label=1, box=box, lesion=core | rim, core=core, rim=rim, shell=shell, centroid_ras_mm=(0.0, 0.0, 0.0)
     )
     valid, nawm = chi_ppb < 600.0, chi_ppb < 400.0
-    measured = measure_map(chi_ppb, region, valid, nawm, minimum_nawm_voxels=4)
+    four, five = (RegionOptions(minimum_nawm_voxels=count, minimum_core_voxels=1) for count in (4, 5))
+    measured = measure_map(chi_ppb, region, valid, nawm, four)
     assert measured.missing == ""
     # Lesion 10, 20, 60; NAWM 1, 2, 3, 6 with squared deviations 4 + 1 + 0 + 9 over 3.
     assert measured.values == pytest.approx({
-        "mean_ppb": 30.0, "median_ppb": 20.0, "p10_ppb": 12.0, "p90_ppb": 52.0, "core_mean_ppb": 10.0,
-        "rim_mean_ppb": 40.0, "nawm_voxels": 4, "nawm_mean_ppb": 3.0, "nawm_sd_ppb": (14 / 3) ** 0.5,
+        "mean_ppb": 30.0, "sd_ppb": 700.0**0.5, "median_ppb": 20.0, "p10_ppb": 12.0, "p90_ppb": 52.0,
+        "core_mean_ppb": 10.0, "rim_mean_ppb": 40.0, "nawm_voxels": 4, "nawm_mean_ppb": 3.0,
+        "nawm_sd_ppb": (14 / 3) ** 0.5,
         "contrast_ppb": 27.0, "contrast_sd": 27.0 / (14 / 3) ** 0.5, "rim_contrast_ppb": 37.0,
-        "core_contrast_ppb": 7.0,
+        "core_contrast_ppb": 7.0, "rim_edge_sd": 30.0 / (14 / 3) ** 0.5, "rim_sign_score": 1.0,
     })  # fmt: skip
-    few = measure_map(chi_ppb, region, valid, nawm, minimum_nawm_voxels=5)
+    few = measure_map(chi_ppb, region, valid, nawm, five)
     assert few.missing == "4 voxels of white matter around the lesion, 5 are needed"
     assert few.values["mean_ppb"] == 30.0 and few.values["contrast_ppb"] is few.values["nawm_mean_ppb"] is None
 
@@ -126,7 +128,8 @@ def test_core_and_rim_of_a_rim_lesion_and_the_flag_for_it() -> None:
         make_maps(grid, chi_para=thin / 1e3), make_lesions(grid, distance <= 8.0), options=options
     ).rows  # fmt: skip
     assert row.suggestions["chi_para"].grade is Grade.SUBTLE_HYPER
-    assert len(row.flags) == 1 and row.flags[0].startswith("chi_para: the rim alone would be hyperintense")
+    assert len(row.flags) == 2 and row.flags[0].startswith("chi_para: the rim alone would be hyperintense")
+    assert row.flags[1].startswith("chi_para: possible paramagnetic rim")
 
 
 def test_other_lesions_vessels_csf_and_dropped_lesions_are_no_white_matter() -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.artifacts import Array, Map, MapSet, check_volume
 from ChiSepPreprocessLib.errors import InputError
+from ChiSepPreprocessLib.morphology import erode_mm
 from ChiSepPreprocessLib.progress import Reporter
 from ChiSepPreprocessLib.quantities import ppm_to_ppb
 
@@ -47,7 +49,8 @@ def grade_lesions(
     lesions : Map
         ``lesions``: one positive integer for each.
     white_matter : ndarray of bool, shape (I, J, K), optional
-        White matter; without it all tissue around a lesion counts, and the table says so.
+        White matter, such as :func:`.white_matter.normal_appearing_white_matter` finds, with or without the lesions;
+        its edge is left out. Without it all tissue around a lesion counts, and the table says so.
     excluded : ndarray of bool, shape (I, J, K), optional
         No white matter to compare with, such as ``LabelledLesions.dropped_mask``.
     names : mapping of int to str, optional
@@ -73,7 +76,7 @@ def grade_lesions(
     """
     options, thresholds, report = options or RegionOptions(), thresholds or read_thresholds(), report or Reporter()
     labels = _labels(maps, lesions)
-    grader = _grader(maps, white_matter, excluded, names or {}, options, thresholds)
+    grader = _grader(maps, labels, white_matter, excluded, names or {}, options, thresholds)
     total = max(int(np.unique(labels[labels > 0]).size), 1)
     rows = []
     for done, region in enumerate(find_regions(labels, maps.grid, options)):
@@ -90,7 +93,7 @@ def grade_lesions(
     )
 
 
-def _labels(maps: MapSet, lesions: Map) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _labels(maps: MapSet, lesions: Map) -> NDArray[np.int64]:
     if lesions.name != "lesions":
         raise InputError("lesion map", lesions.name, "the artifact 'lesions'")
     if not lesions.grid.matches(maps.grid):
@@ -131,7 +134,8 @@ class _Grader:
     def _measure(self, name: str, region: Region) -> MapMeasures:
         chi_ppb = ppm_to_ppb(self.maps.array(name)[region.box].astype(np.float64))
         nawm = self.nawm[name][region.box]
-        return measure_map(chi_ppb, region, self.valid[region.box], nawm, self.options.minimum_nawm_voxels)
+        valid, rise_sd = self.valid[region.box], self.thresholds.rim_sign.rise_sd
+        return measure_map(chi_ppb, region, valid, nawm, self.options, rise_sd)
 
     def _geometry(self, region: Region) -> dict[str, float]:
         inside = np.count_nonzero(region.lesion & self.valid[region.box])
@@ -146,6 +150,7 @@ class _Grader:
 
 def _grader(
     maps: MapSet,
+    labels: NDArray[np.int64],
     white_matter: Array | None,
     excluded: Array | None,
     names: Mapping[int, str],
@@ -161,11 +166,13 @@ def _grader(
         raise InputError("masks", "neither brain_mask nor field_mask", "at least one of them",
                          "Without it, background would count as white matter.")  # fmt: skip
     valid = np.logical_and.reduce(masks)
-    tissue = valid
-    if white_matter is not None:
-        tissue = tissue & _checked_mask("white_matter", white_matter, maps)
+    tissue, abnormal = valid, labels > 0
     if excluded is not None:
-        tissue = tissue & ~_checked_mask("excluded", excluded, maps)
+        abnormal = abnormal | _checked_mask("excluded", excluded, maps)
+        tissue = tissue & ~abnormal
+    if white_matter is not None:
+        white = _checked_mask("white_matter", white_matter, maps)
+        tissue = tissue & white & _pure(white | abnormal, maps, options)
     nawm = {name: _without(tissue, maps, _MAPS[name]) for name in measured}
     return _Grader(maps, valid, nawm, graded, names, options, thresholds)
 
@@ -175,6 +182,16 @@ def _checked_mask(name: str, mask: Array, maps: MapSet) -> Mask:
     if mask.dtype != np.bool_:
         raise InputError(name, f"dtype {mask.dtype}", "a mask of bool")
     return mask
+
+
+def _pure(white: Mask, maps: MapSet, options: RegionOptions) -> Mask:
+    """White matter without its edge, where voxels hold other tissue as well: the margin, and at least one voxel."""
+    from scipy.ndimage import binary_erosion
+
+    margin_mm = options.white_matter_margin_mm
+    if not margin_mm:
+        return white
+    return np.asarray(erode_mm(white, margin_mm, maps.grid.voxel_size_mm) & binary_erosion(white))
 
 
 def _without(tissue: Mask, maps: MapSet, masks: tuple[str, ...]) -> Mask:
@@ -205,6 +222,8 @@ def _flags(
             yield f"{name}: {suggestion.reason}"
         else:
             yield from _rim_flag(name, measures[name], suggestion.grade.rank, grader.thresholds.maps[name])
+    if "chi_para" in measures:
+        yield from _rim_sign_flag(measures["chi_para"], grader.thresholds)
 
 
 def _rim_flag(name: str, measured: MapMeasures, rank: int, limits: Thresholds) -> Iterator[str]:
@@ -217,6 +236,16 @@ def _rim_flag(name: str, measured: MapMeasures, rank: int, limits: Thresholds) -
         yield f"{name}: the rim alone would be {rim.grade.value} ({contrast:+.1f} ppb)."
 
 
+def _rim_sign_flag(measured: MapMeasures, thresholds: ThresholdSet) -> Iterator[str]:
+    """Iron along the edge; a hint for the reader, as readers call a rim by its shape."""
+    share, contrast = measured.values["rim_sign_score"], measured.values["rim_contrast_ppb"]
+    if share is None or contrast is None or share < thresholds.rim_sign.share:
+        return
+    limit = thresholds.maps["chi_para"].isointense_below if "chi_para" in thresholds.maps else None
+    if limit is None or limit.passed(contrast, in_spreads(contrast, measured.values["nawm_sd_ppb"])):
+        yield f"chi_para: possible paramagnetic rim, {share:.0%} of the rim stand out from core and surroundings."
+
+
 def _missing_masks(maps: MapSet, white_matter: Array | None, options: RegionOptions) -> tuple[str, ...]:
     """Say what could not be left out of the white matter."""
     warnings = []
@@ -227,7 +256,8 @@ def _missing_masks(maps: MapSet, white_matter: Array | None, options: RegionOpti
         )
     if "field_mask" not in maps:
         warnings.append("No field mask: lesions at the brain's edge are measured where the field may be wrong.")
-    absent = [name for name in ("csf_mask", "vessel_mask_para", "vessel_mask_dia") if name not in maps]
+    spoiling = ("vessel_mask_para", "vessel_mask_dia") if white_matter is not None else _MAPS["chi_total"]
+    absent = [name for name in spoiling if name not in maps]
     if absent:
         warnings.append(f"Not left out of the white matter, for want of masks: {', '.join(absent)}.")
     return tuple(warnings)

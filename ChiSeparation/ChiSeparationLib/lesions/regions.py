@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.artifacts import Grid
+from ChiSepPreprocessLib.box import bounding_box
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.morphology import dilate_mm
 
@@ -30,26 +31,36 @@ class RegionOptions:
         White matter must be farther than this from every lesion, mm (between voxel centres).
     shell_reach_mm : float
         White matter must be at most this far from the lesion, mm (between voxel centres).
+    white_matter_margin_mm : float
+        Voxels of a white matter mask that lie as near as this to other tissue, or beside it, are mixed with it, and
+        left out, mm; 0 keeps them.
     rim_width_mm : float
         The rim is where a voxel's centre lies at most this far below the lesion's surface, mm.
     minimum_nawm_voxels : int
         Fewer voxels of white matter give no contrast.
+    minimum_core_voxels : int
+        A smaller core is no core that a rim could stand out from.
     maximum_outside_fraction : float
         A lesion with a larger share outside the valid field is not graded.
     """
 
     shell_gap_mm: float = 2.0
     shell_reach_mm: float = 5.0
+    white_matter_margin_mm: float = 2.0
     rim_width_mm: float = 1.0
     minimum_nawm_voxels: int = 20
+    minimum_core_voxels: int = 8
     maximum_outside_fraction: float = 0.2
 
     def __post_init__(self) -> None:
         if not 0 <= self.shell_gap_mm < self.shell_reach_mm or self.rim_width_mm < 0:
             raise InputError("lesion surroundings", self, "0 ≤ shell_gap_mm < shell_reach_mm and rim_width_mm ≥ 0")
-        if self.minimum_nawm_voxels < 2 or not 0 <= self.maximum_outside_fraction <= 1:
-            raise InputError("lesion options", self,
-                             "minimum_nawm_voxels ≥ 2 and maximum_outside_fraction from 0 to 1")  # fmt: skip
+        if self.white_matter_margin_mm < 0:
+            raise InputError("margin of the white matter", f"{self.white_matter_margin_mm} mm", "0 or more")
+        counts_fit = self.minimum_nawm_voxels >= 2 and self.minimum_core_voxels >= 1
+        if not counts_fit or not 0 <= self.maximum_outside_fraction <= 1:
+            raise InputError("lesion options", self, "minimum_nawm_voxels ≥ 2, minimum_core_voxels ≥ 1 and "
+                                                     "maximum_outside_fraction from 0 to 1")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,19 +114,32 @@ def find_regions(labels: NDArray[np.int64], grid: Grid, options: RegionOptions) 
 
     packed, used = compact(labels)
     for number, tight in enumerate(ndimage.find_objects(packed), start=1):
-        box = _widened(tight, grid, options.shell_reach_mm)
-        nearby = packed[box]
-        lesion = nearby == number
-        core = core_of(lesion, grid.voxel_size_mm, options.rim_width_mm)
-        yield Region(
-            label=int(used[number - 1]),
-            box=box,
-            lesion=lesion,
-            core=core,
-            rim=lesion & ~core,
-            shell=_shell(packed, number, box, grid, options),
-            centroid_ras_mm=_centroid(lesion, box, grid),
-        )
+        yield _region(packed, number, int(used[number - 1]), tight, grid, options)
+
+
+def find_region(labels: NDArray[np.int64], label: int, grid: Grid, options: RegionOptions) -> Region | None:
+    """One lesion of a label map, as :func:`find_regions` gives it; ``None`` if it has no voxel."""
+    own = labels == label
+    if not own.any():
+        return None
+    return _region(labels, label, label, bounding_box(own), grid, options)
+
+
+def _region(
+    packed: NDArray[np.int64], number: int, label: int, tight: tuple[slice, ...], grid: Grid, options: RegionOptions
+) -> Region:
+    box = _widened(tight, grid, options.shell_reach_mm)
+    lesion = packed[box] == number
+    core = core_of(lesion, grid.voxel_size_mm, options.rim_width_mm)
+    return Region(
+        label=label,
+        box=box,
+        lesion=lesion,
+        core=core,
+        rim=lesion & ~core,
+        shell=_shell(packed, number, box, grid, options),
+        centroid_ras_mm=_centroid(lesion, box, grid),
+    )
 
 
 def core_of(lesion: Mask, voxel_size_mm: tuple[float, float, float], rim_width_mm: float) -> Mask:

@@ -85,17 +85,44 @@ class Thresholds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RimSign:
+    """When a rim is pointed out to the reader.
+
+    Parameters
+    ----------
+    share : float
+        Least share of the rim that stands out, 0 to 1.
+    rise_sd : float
+        How far a voxel of the rim must stand out, in standard deviations of the white matter.
+    why : str
+        Reason for the numbers.
+    """
+
+    share: float = 2 / 3
+    rise_sd: float = 1.0
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = (self.share, self.rise_sd)
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers) or not (
+            0 < self.share <= 1 and self.rise_sd >= 0
+        ):
+            raise InputError("limits of the rim sign", numbers, "0 < share ≤ 1 and rise_sd ≥ 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ThresholdSet:
-    """Limits for each graded map, with what they rest on."""
+    """Limits for each graded map and for the rim sign, with what they rest on."""
 
     maps: Mapping[str, Thresholds]
+    rim_sign: RimSign = field(default_factory=RimSign)
     basis: str = ""
     citation: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The content of the file that it came from."""
         maps = {name: asdict(limits) for name, limits in self.maps.items()}
-        return {"basis": self.basis, "citation": self.citation, "maps": maps}
+        return {"basis": self.basis, "citation": self.citation, "maps": maps, "rim_sign": asdict(self.rim_sign)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +168,11 @@ def read_thresholds(path: Path = THRESHOLDS_FILE) -> ThresholdSet:
             )
             for name, limits in content["maps"].items()
         }
-        return ThresholdSet(maps=maps, basis=content["basis"], citation=content["citation"])
+        rim_sign = RimSign(**content["rim_sign"])
+        return ThresholdSet(maps=maps, rim_sign=rim_sign, basis=content["basis"], citation=content["citation"])
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError("limits of the grades", f"{path.name}, which cannot be used ({error!r})",
-                         "JSON with basis, citation and, for each map, isointense_below and clear_from",
+                         "JSON with basis, citation, rim_sign and, for each map, isointense_below and clear_from",
                          "Compare it with the thresholds.json that comes with the project.") from error  # fmt: skip
 
 

@@ -110,7 +110,10 @@ class LesionTable:
             "version": __version__,
             "options": asdict(self.options),
             "thresholds": self.thresholds.as_json(),
-            "measures": {spec.key: {"unit": spec.unit, "description": spec.description} for spec in specs},
+            "measures": {
+                spec.key: {"unit": spec.unit, "description": spec.description, "code": list(spec.code)}
+                for spec in specs
+            },
             "warnings": list(self.warnings),
             "lesions": [_row_as_json(row) for row in self.rows],
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,13 @@ _PANEL_INCHES, _DOTS_PER_INCH, _FONT_SIZE = 2.6, 150, 8.0
 _INK, _FAINT, _ACCENT = "#20242c", "#7a808c", "#1f5f8b"
 
 
-def write_scatter(path: Path, found: Mapping[str, Mapping[str, RegionComparison]]) -> None:
+def write_scatter(
+    path: Path,
+    found: Mapping[str, Mapping[str, RegionComparison]],
+    *,
+    reference: str = "truth",
+    unit_of: Callable[[str], str] = lambda name: ARTIFACTS[name].unit,
+) -> None:
     """Draw a panel for each estimate (column) and map (row): a point a region, the line, its slope and R².
 
     Where there are susceptibility maps, only they are drawn.
@@ -32,6 +38,10 @@ def write_scatter(path: Path, found: Mapping[str, Mapping[str, RegionComparison]
         PNG file.
     found : mapping
         Estimate → artifact → comparison with a truth.
+    reference : str
+        What the truth is called.
+    unit_of : callable
+        Unit of an artifact's means.
 
     Raises
     ------
@@ -58,7 +68,7 @@ def write_scatter(path: Path, found: Mapping[str, Mapping[str, RegionComparison]
             for axes, label, one in zip(row, found, compared, strict=True):
                 _panel(axes, one, limits) if one else axes.set_axis_off()
                 axes.set_title(f"{name}, {label}" if one else "", fontsize=_FONT_SIZE)
-                axes.set(xlabel=f"truth ({ARTIFACTS[name].unit})", ylabel=f"estimate ({ARTIFACTS[name].unit})")
+                axes.set(xlabel=f"{reference} ({unit_of(name)})", ylabel=f"estimate ({unit_of(name)})")
         with writing(path) as temporary:
             FigureCanvasAgg(figure).print_png(str(temporary))  # type: ignore[no-untyped-call]
 

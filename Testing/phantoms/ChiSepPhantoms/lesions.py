@@ -39,6 +39,9 @@ KINDS = (
     LesionKind("iso", "hypo", 30.0),
 )
 
+#: From a little above the paper's smallest lesion to a large one, small ones being the most frequent.
+_VOLUMES_MM3 = tuple(float(round(volume)) for volume in np.geomspace(1200.0, 28.0, 30))
+
 _RIM_MM = 1.6
 
 
@@ -85,7 +88,37 @@ class PlacedLesion:
         return np.asarray(depth_mm < _RIM_MM, dtype=np.float32)
 
 
-def place_lesions(subject: Subject, rng: np.random.Generator) -> list[PlacedLesion]:
+def kinds_of(name: str, rng: np.random.Generator) -> tuple[LesionKind, ...]:
+    """Kinds of a set of :class:`.options.PhantomOptions`, the largest first.
+
+    Of ``"every class"``, each grade in χ_para goes with each in χ_dia, iron rims with each; which one has which size is
+    drawn.
+    """
+    if name == "typical":
+        return KINDS
+    classes = [(para, dia, False) for para in CONTRAST_PPB for dia in CONTRAST_PPB]
+    classes += [("hyper", dia, True) for dia in CONTRAST_PPB]
+    order = _with_large_rims(rng.permutation(len(classes)).tolist(), [rim for _, _, rim in classes])
+    return tuple(
+        LesionKind(para, dia, volume, rim)
+        for (para, dia, rim), volume in zip((classes[n] for n in order), _VOLUMES_MM3, strict=True)
+    )
+
+
+def _with_large_rims(order: list[int], rims: list[bool]) -> list[int]:
+    """The same order with the rims among the larger half: a small lesion is all rim."""
+    half = len(order) // 2
+    first, second = order[:half], order[half:]
+    for place, number in enumerate(second):
+        if rims[number]:
+            other = next(n for n, one in enumerate(first) if not rims[one])
+            first[other], second[place] = number, first[other]
+    return first + second
+
+
+def place_lesions(
+    subject: Subject, rng: np.random.Generator, kinds: tuple[LesionKind, ...] = KINDS
+) -> list[PlacedLesion]:
     """Put one lesion of each kind into white matter, apart from each other, the largest first.
 
     A lesion goes where the white matter is thick enough to hold it; the depth that is asked for is lowered until a
@@ -94,7 +127,7 @@ def place_lesions(subject: Subject, rng: np.random.Generator) -> list[PlacedLesi
     candidates, depth_mm = _white_matter(subject)
     free = np.ones(len(candidates), dtype=bool)
     placed = []
-    for kind in KINDS:
+    for kind in kinds:
         stretch = np.exp(rng.normal(0, 0.15, 3))
         radii = np.cbrt(3 * kind.volume_mm3 / (4 * np.pi)) * stretch / np.cbrt(stretch.prod())
         needed = 1.1 * radii.max()

@@ -48,6 +48,8 @@ class PhantomOptions:
         Nominal refocusing angle of the spin echo, degrees.
     lesions, air, scalp, b1 : bool
         Whether there are lesions, air-filled sinuses, skull and scalp, and an inhomogeneous transmit field.
+    lesion_kinds : {"typical", "every class"}
+        Eleven kinds that patients have, or thirty: each grade in one map with each in the other, and iron rims.
     shim_ppm : float
         Size of the field's smooth remainder after shimming, ppm.
 
@@ -80,11 +82,14 @@ class PhantomOptions:
     air: bool = True
     scalp: bool = True
     b1: bool = True
+    lesion_kinds: str = "typical"
     shim_ppm: float = 0.1
 
     def __post_init__(self) -> None:
         if self.relaxivity not in ("single", "split"):
             raise InputError("relaxivity", repr(self.relaxivity), "'single' or 'split'")
+        if self.lesion_kinds not in ("typical", "every class"):
+            raise InputError("kinds of lesions", repr(self.lesion_kinds), "'typical' or 'every class'")
         for name in ("snr", "fine_mm", "repetition_time_s", "flip_angle_deg", "refocusing_deg"):
             if not getattr(self, name) > 0:
                 raise InputError(name, getattr(self, name), "a positive number")

@@ -12,7 +12,7 @@ from ChiSepPreprocessLib.quantities import larmor_frequency_hz, ppm_to_hz
 
 from .field import dipole_field_ppm, shim_residual, smooth
 from .geometry import FineGrid, Matrix, Volume, for_each_slab, head_grid, rotation
-from .lesions import CONTRAST_PPB, PlacedLesion, place_lesions
+from .lesions import CONTRAST_PPB, PlacedLesion, kinds_of, place_lesions
 from .options import PhantomOptions
 from .render import Patient, Rendering, render
 from .signals import BRAIN_MEAN, Coil, flair, gradient_echo, spin_echo, with_noise
@@ -72,7 +72,7 @@ def simulate(options: PhantomOptions, report: Reporter | None = None) -> Phantom
     report("patient", 0.0)
     anatomy, noise = (np.random.default_rng([options.seed, stream]) for stream in (1, 2))
     subject = make_subject(options, anatomy)
-    lesions = place_lesions(subject, anatomy) if options.lesions else []
+    lesions = place_lesions(subject, anatomy, kinds_of(options.lesion_kinds, anatomy)) if options.lesions else []
     patient = Patient(subject, veins(anatomy), lesions, options)
     run = _Run(patient, Coil.drawn(anatomy, options.b1), options, noise)
     shim = shim_residual(anatomy, options.shim_ppm)
