@@ -31,10 +31,9 @@ ARTIFACT, UNIT, METHOD, OPTIONS, WARNINGS, VERSION, HANDEDNESS = (
 #: Tag of a lesion's segment: the label that it has in the label image.
 LABEL_TAG = "ChiSeparation.Label"
 
-#: Terminology of a lesion's segment in Slicer's notation.
+#: Terminology of a lesion's segment in Slicer's notation; Slicer's own lists have no lesion, the extension's has one.
 _TERMINOLOGY = (
-    "Segmentation category and type - 3D Slicer General Anatomy list"
-    "~SCT^49755003^Morphologically Altered Structure~SCT^52988006^Lesion~^^"
+    "ChiSeparation lesions~SCT^49755003^Morphologically Altered Structure~SCT^52988006^Lesion~^^"
     "~Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
 )
 
