@@ -18,7 +18,7 @@ import typer
 from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.errors import CancelledError, ChiSepError, InputError
 
-from . import tables, train_cli, weights_cli
+from . import lesions_cli, regions_cli, tables, train_cli, weights_cli
 from .arguments import (
     AsJson,
     EchoTimes,
@@ -60,6 +60,8 @@ app = typer.Typer(
 
 app.add_typer(weights_cli.app, name="weights")
 app.add_typer(train_cli.app, name="train")
+app.add_typer(lesions_cli.app, name="lesions")
+app.command("regions")(regions_cli.regions)
 
 _CANCELLED = 130
 

@@ -107,8 +107,8 @@ def render_report(content: ReportContent) -> str:
     evaluation = content.evaluation or {}
     page = template.render(
         content=content,
-        method=list(_flat(content.method)),
-        provenance=list(_flat({"ChiSeparation": __version__, **content.provenance})),
+        method=list(flat(content.method)),
+        provenance=list(flat({"ChiSeparation": __version__, **content.provenance})),
         pictures=[(picture.caption, _data_uri(picture.path)) for picture in content.pictures],
         lesions=[(name, _lesion_rows(table), table) for name, table in content.lesions.items()],
         thresholds=_thresholds(content),
@@ -120,13 +120,13 @@ def render_report(content: ReportContent) -> str:
     return page.rstrip() + "\n"
 
 
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested content as pairs of a dotted name and a text; of paths only the last part, which names no user."""
     for key, value in content.items():
         name = f"{prefix}{key}"
         _refuse_identifier(str(key))
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
+            yield from flat(value, f"{name}.")
         else:
             yield name, _text(value)
 
