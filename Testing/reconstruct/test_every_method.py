@@ -1,4 +1,4 @@
-"""What holds for every method without networks: any mask and field strength, the same answer twice, 0 outside."""
+"""What holds for every method without networks: any mask, field strength and device, the same answer twice."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ChiSepPreprocessLib.artifacts import Array, Grid, Map, MapSet, ScanParameters
 from ChiSepReconstructLib.methods import METHODS, Method
 from ChiSepReconstructLib.physics.forward import field_from_chi
+from ChiSepReconstructLib.physics.region import Region
 from ChiSepReconstructLib.pipeline import reconstruct
+from ChiSepReconstructLib.solvers import field_problem, one_step, orientations
+from other_device import other_device
 
 _SHAPE, _VOXEL_MM = (19, 17, 15), (2.0, 2.2, 2.6)
 _DIRECTIONS = ((0.36, -0.48, 0.8), (-0.2, 0.1, 0.974679), (0.6, 0.5, 0.6244998))
@@ -109,3 +113,30 @@ def test_constants_scale_with_the_field_strength_and_are_recorded(method: Method
     for name in method.gives[1:]:
         difference = np.linalg.norm(made.array(name) - plain.array(name))
         assert difference < 1e-3 * np.linalg.norm(plain.array(name))
+
+
+@every_method
+def test_another_device_gives_the_same_maps(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = _made(method.name)
+    with other_device() as name:
+        for module in (field_problem, one_step, orientations):
+            monkeypatch.setattr(module, "best_device", lambda: name)
+        found = _run(method.name, *(_maps(number, 3.0, False) for number in range(3)))
+    for one in method.gives:
+        difference = np.linalg.norm(found.array(one) - expected.array(one))
+        assert difference < 1e-3 * np.linalg.norm(expected.array(one))
+
+
+def test_the_device_refuses_what_a_gpu_refuses() -> None:
+    with other_device() as name:
+        there, here = torch.ones((2, 3), device=name), torch.ones(2, 3)
+        assert float((there + there.new_ones(3) * torch.tensor(2.0)).sum()) == 18.0
+        there[0] = 4.0
+        np.testing.assert_array_equal(there.cpu().numpy(), [[4.0] * 3, [1.0] * 3])
+        with pytest.raises(RuntimeError, match="on the processor"):
+            there.add_(here)
+        with pytest.raises(RuntimeError, match="on the processor"):
+            there[1] = here[0]
+        with pytest.raises(TypeError, match="no array"):
+            there.numpy()
+        assert Region(there[None]).values(here[None].to(name)).device == there.device

@@ -1,4 +1,4 @@
-"""Padded transforms: what they crop and scale; filters, of volumes and between the voxels of a region."""
+"""Padded transforms: what they crop and scale; filters of volumes and of regions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from ChiSepReconstructLib.physics.fourier import PaddedFourier, Shape, VoxelFilter, blend
+from ChiSepReconstructLib.physics.fourier import PaddedFourier, Shape, blend
 from ChiSepReconstructLib.physics.operators import DipoleOperator, difference_power
+from ChiSepReconstructLib.physics.region import Box, Region
 from inversion_cases import OBLIQUE as _OBLIQUE
 from inversion_cases import VOXEL_MM as _VOXEL_MM
 
@@ -70,13 +71,12 @@ def test_blending_is_its_equation(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize("shape", _SHAPES)
-def test_a_voxel_filter_takes_and_gives_the_values_of_its_region(shape: Shape) -> None:
-    dipole, region = DipoleOperator(shape, _VOXEL_MM, _OBLIQUE, padding=0.5), noise(shape, 4) > 0.3
-    inside = VoxelFilter(dipole.fourier, region, dipole.kernel)
-    volume = noise(shape)
-    values = inside.values(volume)
-    torch.testing.assert_close(values, volume[region], rtol=0, atol=0)
-    for _ in range(2):  # the first call leaves nothing behind
-        found = inside(values, torch.empty_like(values))
-        torch.testing.assert_close(found, dipole(volume * region)[region])
-    torch.testing.assert_close(inside.volume(values), volume * region, rtol=0, atol=0)
+def test_filters_between_the_vectors_of_a_region_and_within_its_lines(shape: Shape) -> None:
+    dipole, region = DipoleOperator(shape, _VOXEL_MM, _OBLIQUE, padding=0.5), Region(noise(shape, 4) > 1.2)
+    inside, values = region.volume(torch.ones(region.shape)).clone(), region.values(noise(shape))
+    whole, expected = dipole(noise(shape)), dipole(noise(shape) * inside)
+    for _ in range(2):  # what was transformed before leaves nothing behind
+        torch.testing.assert_close(dipole(values, region=region), region.values(expected))
+        lines = dipole.fourier.spectrum(noise(shape), Box(shape, region.spans))
+        torch.testing.assert_close(dipole.fourier.volume(lines, dipole.kernel), expected)
+        torch.testing.assert_close(dipole(noise(shape)), whole)

@@ -88,7 +88,10 @@ class PhysicalEngine:
     def __init__(self, options: EngineOptions) -> None:
         self.options, self.device = options, choose("cpu")
 
-    def run(self, network: Any, images: Volume, report: Reporter, step: str, needed: NDArray[np.bool_]) -> Volume:
+    def run(
+        self, network: Any, images: Volume, report: Reporter, step: str, needed: NDArray[np.bool_],
+        added: tuple[int, ...] = (),
+    ) -> Volume:  # fmt: skip
         """Inside the box with a quarter of the zeros, for speed."""
         report(step, 1.0)
         small = (slice(None), *[slice(24, -24)] * 3)

@@ -196,8 +196,10 @@ def test_negative_synthesised_r2prime_counts_as_zero(monkeypatch: pytest.MonkeyP
     given: dict[str, Volume] = {}
     run = Engine.run
 
-    def spy(self: Any, one: Any, images: Volume, report: Reporter, step: str, needed: Mask) -> Volume:
-        given[step], made[step] = images, run(self, one, images, report, step, needed)
+    def spy(
+        self: Any, one: Any, images: Volume, report: Reporter, step: str, needed: Mask, added: tuple[int, ...]
+    ) -> Volume:
+        given[step], made[step] = images, run(self, one, images, report, step, needed, added)
         return made[step]
 
     monkeypatch.setattr(Engine, "run", spy)

@@ -14,6 +14,7 @@ from ChiSepPreprocessLib.errors import InputError
 from ChiSepReconstructLib.physics.forward import field_from_chi
 from ChiSepReconstructLib.physics.fourier import Shape, padded_shape
 from ChiSepReconstructLib.physics.operators import Differences, DipoleOperator, Vector, as_tensor
+from ChiSepReconstructLib.physics.region import Region
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +69,22 @@ def test_fused_normal_operator_is_the_composed_one() -> None:
     differences = Differences(_VOXEL_MM)
     composed = differences.adjoint(differences(volume) * weights)
     np.testing.assert_allclose(differences.normal(volume, weights), composed, atol=1e-5)
+    region = Region(volume > 0.8)
+    only = region.volume(region.values(volume)).clone()
+    composed = differences.adjoint(differences(only) * weights)
+    found = differences.normal(region.values(volume), weights, region=region)
+    np.testing.assert_allclose(found, region.values(composed), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 9), (1, 4, 3)])
+def test_a_region_is_its_lines_from_the_first_to_the_last_voxel(shape: Shape) -> None:
+    rng = np.random.default_rng(8)
+    mask, volumes = rng.random(shape) > 0.8, torch.from_numpy(rng.random((2, *shape), np.float32))
+    kept = np.maximum.accumulate(mask, axis=2) & np.maximum.accumulate(mask[:, :, ::-1], axis=2)[:, :, ::-1]
+    region = Region(torch.from_numpy(mask))
+    np.testing.assert_array_equal(region.values(volumes), volumes.numpy()[:, kept])
+    np.testing.assert_array_equal(region.volume(region.values(volumes)), volumes.numpy() * kept)
+    np.testing.assert_array_equal(region.volume(region.values(volumes[0])), volumes[0].numpy() * kept)
 
 
 def test_lagged_weights_give_the_sum_of_absolute_differences() -> None:

@@ -186,7 +186,9 @@ def test_a_constant_map_is_judged_too(examination: Path) -> None:
         true = truth.array(name)[evaluation_mask(name, measured, truth)[0]].astype(float)
         assert metrics["nrmse_percent"] == pytest.approx(100 * true.std() / np.sqrt(np.mean(true**2)), rel=1e-4)
         assert metrics["nrmse_centred_percent"] == pytest.approx(100.0, rel=1e-6)
-    assert {one["chi_para"]["class"] for one in row["lesions"]} == {"isointense"}
+    classes = [one["chi_para"]["class"] for one in row["lesions"]]
+    assert set(classes) - {None} == {"isointense"}
+    assert classes.count(None) < len(classes) / 2  # without enough white matter around them in these large voxels
 
 
 def test_centred_error_is_blind_to_an_offset_alone(patient: Phantom) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..physics.fourier import PaddedFourier
 from ..physics.loops import in_parts
 from ..physics.operators import Differences, Vector, difference_power
+from ..physics.region import spans_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ class TotalVariationSplit:
         self._limit, self._isotropic = limit, isotropic
         self._dual = kinds.new_zeros(kinds.shape, dtype=torch.float32)
         if kinds.device.type == "cpu":
-            self._next, self._spans = self._dual.clone(), _spans(kinds.numpy())
+            self._next, self._spans = self._dual.clone(), spans_of((kinds > 0).any(dim=0).numpy())
 
     def __call__(self, volume: Tensor) -> Tensor:
         """Update ``y`` and ``u`` to ``x`` = ``volume``, (I, J, K); give ``∇ᵀ(y − u)``."""
@@ -80,13 +80,6 @@ class TotalVariationSplit:
                  result.numpy())  # fmt: skip
         self._dual, self._next = self._next, self._dual
         return result
-
-
-def _spans(kinds: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """First voxel of each line along k with a difference in the split, and the first after the last; (I, J, 2)."""
-    used: NDArray[np.bool_] = np.asarray(np.any(kinds, axis=0))
-    ends = np.stack([used.argmax(axis=2), used.shape[2] - used[:, :, ::-1].argmax(axis=2)], axis=2)
-    return np.where(used.any(axis=2, keepdims=True), ends, 0)
 
 
 def inverse_spectrum(curvature: Tensor, penalty: float, fourier: PaddedFourier, voxel_size_mm: Vector) -> Tensor:

@@ -33,18 +33,23 @@ def hartley(first: int, last: int, spectrum: Array, response: Array, result: Arr
 
 
 @njit(cache=True, nogil=True)
-def crop_hartley(first: int, last: int, spectrum: Array, length_k: int, scale: float, result: Array) -> None:
-    """Write ``scale (Re X − Im X)`` at the corner of the whole spectrum that ``result`` covers, planes as above."""
+def crop_hartley(first: int, last: int, spectrum: Array, length_k: int, scale: float, spans: Array, starts: Array,
+                 result: Array) -> None:  # fmt: skip
+    """Write ``scale (Re X − Im X)`` of the whole spectrum, in a region's lines at its corner, into a vector.
+
+    Planes as above; ``spans`` and ``starts`` as in ``_kernels``.
+    """
     length_i, length_j, half, _ = spectrum.shape
-    _, result_j, result_k = result.shape
     for i in range(first, last):
-        for j in range(result_j):
+        for j in range(spans.shape[1]):
             here, there = spectrum[i, j], spectrum[(length_i - i) % length_i, (length_j - j) % length_j]
-            row = result[i, j]
-            for k in range(min(half, result_k)):
-                row[k] = scale * (here[k, 0] - here[k, 1])
-            for k in range(half, result_k):
-                row[k] = scale * (there[length_k - k, 0] + there[length_k - k, 1])
+            low, high = spans[i, j]
+            row = result[starts[i, j] : starts[i, j] + high - low]
+            middle = min(max(half, low), high)
+            for k in range(low, middle):
+                row[k - low] = scale * (here[k, 0] - here[k, 1])
+            for k in range(middle, high):
+                row[k - low] = scale * (there[length_k - k, 0] + there[length_k - k, 1])
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Fourier transforms of zero-padded volumes, and filters between the voxels of a region."""
+"""Fourier transforms of zero-padded volumes and of vectors of their regions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 from ChiSepPreprocessLib.errors import InputError
 
 from .loops import in_parts
+from .region import Box, Region
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Shape = tuple[int, int, int]
+
+#: What is transformed: a box, or a region in it.
+Place = Box | Region
 
 #: Zeros added to each axis, as a share of its length, so that the field hardly wraps around.
 DEFAULT_PADDING = 0.5
@@ -57,6 +61,8 @@ class PaddedFourier:
         import torch
 
         self.shape, self.padded_shape, self.device = shape, padded_shape(shape, padding), device
+        self._box = Box(shape)
+        self._filled = self._box.spans
         # Padding by torch itself takes as long as the transform.
         self._padded = torch.zeros(self.padded_shape, device=device)
         self._hartley = torch.empty(self.padded_shape if device == "cpu" else (0, 0, 0))
@@ -68,16 +74,28 @@ class PaddedFourier:
         i, j, k = self.padded_shape
         return i, j, k // 2 + 1
 
-    def spectrum(self, volume: Tensor) -> Tensor:
-        """Half spectrum of a volume of ``shape``."""
+    def spectrum(self, given: Tensor, region: Place | None = None) -> Tensor:
+        """Half spectrum of a volume of ``shape``, or of one that holds a region's vector and is 0 elsewhere."""
         import torch
 
-        i, j, k = self.shape
-        self._padded[:i, :j, :k] = volume
+        region = region or self._box
+        if self.device != "cpu":
+            i, j, k = self.shape
+            self._padded[:i, :j, :k] = region.volume(given)
+            return torch.fft.rfftn(self._padded)
+        from ._kernels import scatter
+
+        if region.spans is not self._filled:
+            self._filled = region.spans
+            self._padded.zero_()
+        in_parts(scatter, self.shape[0], given.numel(), given.reshape(-1).numpy(), region.spans, region.starts,
+                 self._padded.numpy())  # fmt: skip
         return torch.fft.rfftn(self._padded)
 
-    def volume(self, spectrum: Tensor, response: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-        """``C F⁻¹ R X``, of ``shape``, contiguous; ``R`` is real and even, 1 if left out.
+    def volume(
+        self, spectrum: Tensor, response: Tensor | None = None, out: Tensor | None = None, region: Place | None = None
+    ) -> Tensor:
+        """``C F⁻¹ R X``, of ``shape``, or a region's vector of it; ``R`` is real and even, 1 if left out.
 
         On the processor a forward transform serves as the inverse one: ``Re − Im`` of the whole spectrum is the
         volume's Hartley transform, which is its own inverse. Torch's inverse takes twice as long, and the product and
@@ -89,22 +107,28 @@ class PaddedFourier:
         """
         import torch
 
-        response = self._one if response is None else response
-        out = response.new_empty(self.shape) if out is None else out
+        response, region = self._one if response is None else response, region or self._box
+        out = response.new_empty(region.shape) if out is None else out
         i, j, k = self.shape
         if self.device != "cpu":
-            return out.copy_(torch.fft.irfftn(spectrum * response, s=self.padded_shape)[:i, :j, :k])
+            return region.values(torch.fft.irfftn(spectrum * response, s=self.padded_shape)[:i, :j, :k], out)
         from ._fourier_kernels import crop_hartley, hartley
 
         padded_i, _, padded_k = self.padded_shape
         in_parts(hartley, padded_i, self._hartley.numel(), _parts(spectrum), response.numpy(), self._hartley.numpy())
         in_parts(crop_hartley, i, out.numel(), _parts(torch.fft.rfftn(self._hartley)), padded_k,
-                 np.float32(1.0 / self._hartley.numel()), out.numpy())  # fmt: skip
+                 np.float32(1.0 / self._hartley.numel()), region.spans, region.starts,
+                 out.view(-1).numpy())  # fmt: skip
         return out
 
-    def filtered(self, volume: Tensor, response: Tensor, out: Tensor | None = None) -> Tensor:
-        """``C F⁻¹ R F Cᵀ v``, with ``R`` real and even, of ``spectrum_shape``; ``out`` may be the volume itself."""
-        return self.volume(self.spectrum(volume), response, out)
+    def filtered(
+        self, given: Tensor, response: Tensor, out: Tensor | None = None, region: Place | None = None
+    ) -> Tensor:
+        """``C F⁻¹ R F Cᵀ v``, with ``R`` real and even, of ``spectrum_shape``; ``out`` may be what is given.
+
+        With a region, ``Cᵀ`` takes its vector and ``C`` gives one.
+        """
+        return self.volume(self.spectrum(given, region), response, out, region)
 
     def mean(self, response: Tensor) -> float:
         """Mean of a real half spectrum over all of k-space: the peak of its point spread function."""
@@ -125,49 +149,10 @@ def _parts(spectrum: Tensor) -> NDArray[Any]:
 
 def blend(spectrum: Tensor, share: Tensor, one: Tensor, weight: Tensor, kernel: Tensor, other: Tensor) -> None:
     """``X ← a Y + b (D X + Z)`` in place, in one pass; ``a``, ``b`` and ``D`` are real half spectra."""
-    if spectrum.is_cuda:
+    if spectrum.device.type != "cpu":
         spectrum.mul_(kernel).add_(other).mul_(weight).add_(one * share)
         return
     from ._fourier_kernels import blend as blend_part
 
     flat = [part.reshape(-1).numpy() for part in (share, one, weight, kernel, other, spectrum)]
     in_parts(blend_part, flat[0].size, flat[0].size, *flat)
-
-
-class VoxelFilter:
-    """``G C F⁻¹ R F Cᵀ Gᵀ`` between the values of a region's voxels, (N,), which ``G`` takes from a volume.
-
-    Iterations on such values leave out what lies outside the region, half of a brain's box.
-
-    Parameters
-    ----------
-    fourier : PaddedFourier
-        For the grids.
-    region : Tensor, shape (I, J, K)
-        Not 0 in the region's voxels.
-    response : Tensor
-        ``R``, real, of ``spectrum_shape``.
-    """
-
-    def __init__(self, fourier: PaddedFourier, region: Tensor, response: Tensor) -> None:
-        import torch
-
-        self._fourier, self._response = fourier, response
-        self._index = region.reshape(-1).nonzero().squeeze(1)
-        self._spread, self._filtered = (torch.zeros(fourier.shape, device=fourier.device) for _ in range(2))
-
-    def __call__(self, values: Tensor, out: Tensor) -> Tensor:
-        """Filter ``values`` and write what it makes of them in the same voxels into ``out``."""
-        self._fourier.filtered(self.volume(values), self._response, self._filtered)
-        return self.values(self._filtered, out)
-
-    def volume(self, values: Tensor) -> Tensor:
-        """``Gᵀ``: volume with these values, 0 elsewhere; the next call changes it."""
-        self._spread.view(-1).index_copy_(0, self._index, values)
-        return self._spread
-
-    def values(self, volume: Tensor, out: Tensor | None = None) -> Tensor:
-        """``G``: values of a volume in the region."""
-        import torch
-
-        return torch.index_select(volume.reshape(-1), 0, self._index, out=out)

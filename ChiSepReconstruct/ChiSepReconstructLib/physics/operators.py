@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ChiSepPreprocessLib.dipole import dipole_kernel
 from ChiSepPreprocessLib.threads import thread_count
 
-from .fourier import DEFAULT_PADDING, PaddedFourier, Shape
+from .fourier import DEFAULT_PADDING, PaddedFourier, Place, Shape
 from .loops import in_parts
+from .region import Box
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,9 +68,12 @@ class DipoleOperator:
         kernel = dipole_kernel(self.fourier.padded_shape, voxel_size_mm, b0_direction_ijk)
         self.kernel = as_tensor(kernel, device)
 
-    def __call__(self, chi_ppm: Tensor, out: Tensor | None = None) -> Tensor:
-        """Field in ppm of a susceptibility in ppm, both of ``shape``; ``out`` may be the susceptibility itself."""
-        return self.fourier.filtered(chi_ppm, self.kernel, out)
+    def __call__(self, chi_ppm: Tensor, out: Tensor | None = None, region: Place | None = None) -> Tensor:
+        """Field in ppm of a susceptibility in ppm, both of ``shape``, or of it and in a region, both as vectors.
+
+        ``out`` may be the susceptibility itself.
+        """
+        return self.fourier.filtered(chi_ppm, self.kernel, out, region)
 
     def filtered(self, volume: Tensor, response: Tensor) -> Tensor:
         """Pad, multiply with a real response in k-space (``rfftn`` layout of the padded shape), crop back."""
@@ -116,16 +120,20 @@ class Differences:
             result.narrow(axis, 0, count).sub_(here)
         return result
 
-    def normal(self, volume: Tensor, weights: Tensor, out: Tensor | None = None) -> Tensor:
-        """``∇ᵀ W ∇`` with one weight for each difference, (3, I, J, K), without storing the gradient."""
-        result = volume.new_empty(volume.shape) if out is None else out
+    def normal(self, given: Tensor, weights: Tensor, out: Tensor | None = None, region: Place | None = None) -> Tensor:
+        """``∇ᵀ W ∇`` with one weight for each difference, (3, I, J, K), without storing the gradient.
+
+        With a region it takes a vector, 0 being elsewhere, and gives one.
+        """
+        region = region or Box((weights.shape[1], weights.shape[2], weights.shape[3]))
+        volume, result = region.volume(given), given.new_empty(given.shape) if out is None else out
         if volume.device.type != "cpu":
-            return result.copy_(self.adjoint(self(volume).mul_(weights)))
+            return region.values(self.adjoint(self(volume).mul_(weights)), result)
         from ._kernels import weighted_laplacian
 
         scales = np.array([size**-2 for size in self.voxel_size_mm], dtype=np.float32)
         in_parts(weighted_laplacian, volume.shape[0], volume.numel(), volume.contiguous().numpy(), weights.numpy(),
-                 scales, result.numpy())  # fmt: skip
+                 scales, region.spans, region.starts, result.view(-1).numpy())  # fmt: skip
         return result
 
     def lagged(self, volume: Tensor, allowed: Tensor, floor: float) -> Tensor:
@@ -133,11 +141,15 @@ class Differences:
 
         Parameters
         ----------
-        volume : Tensor, shape (I, J, K)
-            ``x``.
+        volume : Tensor, shape (I, J, K) or (C, I, J, K)
+            ``x``; of several, squares of differences are added up, so that they share their borders.
         allowed : Tensor, shape (3, I, J, K)
             ``m``, weight of each difference.
         floor : float
             Differences below count as this, in ``x``'s unit per mm.
         """
-        return self(volume).square_().add_(floor**2).rsqrt_().mul_(allowed)
+        first, *others = volume if volume.ndim > allowed.ndim - 1 else (volume,)
+        squares = self(first).square_()
+        for one in others:
+            squares.add_(self(one).square_())
+        return squares.add_(floor**2).rsqrt_().mul_(allowed)

@@ -29,12 +29,10 @@ from ..physics.relaxivity import RelaxivityOptions
 from ..solution import Solution
 from .emmerich import EmmerichOptions, separate_with_decay
 from .field_problem import FieldProblem, field_problem
+from .medi import FLOOR_PPM_PER_MM
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-#: Differences below count as this, ppm/mm; it makes total variation smooth at 0.
-_FLOOR_PPM_PER_MM = 1e-3
 
 #: ``a`` stays within these shares of its start.
 _LOWEST, _HIGHEST = 0.1, 2.0
@@ -124,8 +122,7 @@ def apart(
         nonlocal sources
         decay = problem.mask * r2prime / kernel
         guess = sources if bool(sources.any()) else (0.5 * decay).expand_as(sources)
-        edges = problem.differences(guess[0]).square_() + problem.differences(guess[1]).square_()
-        lagged = inside / (edges + _FLOOR_PPM_PER_MM**2).sqrt()
+        lagged = problem.differences.lagged(guess, inside, FLOOR_PPM_PER_MM)
         sources = separate_with_decay(problem, decay, inner, part, lagged).x
         total = sources.sum(dim=0)
         following = (options.inertia_ppm**2 * kernel + r2prime * total) / (options.inertia_ppm**2 + total.square())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -176,47 +176,51 @@ def chi_sep_medi(
     ``D / (2π γ B0)`` = 0.18.
     """
     strength, dipole, differences = options.regularisation_ppm_mm, problem.dipole, problem.differences
-    objective = _Objective(problem, decay)
+    region, objective = problem.region, _Objective(problem, decay)
+    given, rate = region.values(problem.field), region.values(decay.rate_ppm)
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
         total = chi[0] - chi[1]
         lagged = (
-            differences.lagged(total, allowed[0], FLOOR_PPM_PER_MM).mul_(_TOTAL_SHARE * strength),
-            *(differences.lagged(one, allowed[1], FLOOR_PPM_PER_MM).mul_(strength) for one in chi),
+            differences.lagged(region.volume(total), allowed[0], FLOOR_PPM_PER_MM).mul_(_TOTAL_SHARE * strength),
+            *(differences.lagged(region.volume(one), allowed[1], FLOOR_PPM_PER_MM).mul_(strength) for one in chi),
         )
-        misfit, miss = dipole(total).sub_(problem.field), decay.of(chi).sub_(decay.rate_ppm)
+        misfit, miss = dipole(total, region=region).sub_(given), decay.of(chi).sub_(rate)
         downhill = objective.gradient(chi, misfit, miss, lagged).neg_()
         free = ((chi > 0) | (downhill > 0)).float()
 
         def hessian(x: Tensor) -> Tensor:
             total = x[0] - x[1]
-            return objective.gradient(x, dipole(total, out=total), decay.of(x), lagged).mul_(free)
+            return objective.gradient(x, dipole(total, total, region), decay.of(x), lagged).mul_(free)
 
         inner = conjugate_gradient(hessian, free * downhill, tolerance=options.inner_tolerance, report=part,
                                    most_iterations=options.inner_iterations, step="χ-separation")  # fmt: skip
         return (chi + inner.x).clamp_min_(0.0)
 
-    return repeat_until_still(update, start, tolerance=options.tolerance,
-                              most_iterations=options.outer_iterations, report=report)  # fmt: skip
+    outcome = repeat_until_still(update, region.values(start), tolerance=options.tolerance,
+                                 most_iterations=options.outer_iterations, report=report)  # fmt: skip
+    return replace(outcome, x=region.volume(outcome.x))
 
 
 class _Objective:
-    """The objective with lagged weights, which is quadratic."""
+    """The objective with lagged weights, which is quadratic; on vectors of the region."""
 
     def __init__(self, problem: FieldProblem, decay: Decay) -> None:
-        self._problem, self._decay = problem, decay
-        self._field_weights, self._decay_weights = problem.weights.square(), decay.weights.square()
+        self._problem, self._decay, values = problem, decay, problem.region.values
+        self._mask, self._field_weights = values(problem.mask), values(problem.weights).square_()
+        self._decay_weights = values(decay.weights).square_()
 
     def gradient(self, x: Tensor, misfit: Tensor, miss: Tensor, lagged: tuple[Tensor, ...]) -> Tensor:
         """At (χ₊, χ₋), from the residuals of field and decay, which are changed."""
         import torch
 
-        smooth, problem, decay = self._problem.differences.normal, self._problem, self._decay
-        along = problem.dipole(misfit.mul_(self._field_weights), out=misfit).mul_(problem.mask)
+        problem, decay, region = self._problem, self._decay, self._problem.region
+        smooth = problem.differences.normal
+        along = problem.dipole(misfit.mul_(self._field_weights), misfit, region).mul_(self._mask)
         across, result = miss.mul_(self._decay_weights), torch.empty_like(x)
-        along.add_(smooth(torch.sub(x[0], x[1], out=result[0]), lagged[0], out=result[1]))
-        smooth(x[0], lagged[1], out=result[0]).add_(along).add_(across, alpha=decay.para)
-        smooth(x[1], lagged[2], out=result[1]).sub_(along).add_(across, alpha=decay.dia)
+        along.add_(smooth(torch.sub(x[0], x[1], out=result[0]), lagged[0], result[1], region))
+        smooth(x[0], lagged[1], result[0], region).add_(along).add_(across, alpha=decay.para)
+        smooth(x[1], lagged[2], result[1], region).sub_(along).add_(across, alpha=decay.dia)
         return result
 
 

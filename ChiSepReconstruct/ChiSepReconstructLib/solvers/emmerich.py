@@ -12,7 +12,7 @@ field, where it says little, leaves open.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,31 +120,37 @@ def separate_with_decay(
     """
     import torch
 
-    mask, dipole = problem.mask, problem.dipole
-    weights = problem.weights.square()
-    trust = options.decay_weight**2 * mask
+    dipole, differences, region = problem.dipole, problem.differences, problem.region
+    mask, weights = region.values(problem.mask), region.values(problem.weights).square_()
+    trust, decay = options.decay_weight**2 * mask, region.values(decay_ppm)
     rough = options.smoothness_mm**2 * problem.inside() if smoothing is None else smoothing
 
-    def hessian(x: Tensor) -> Tensor:
-        seen, total = mask * dipole(weights * dipole(x[0] - x[1])), trust * (x[0] + x[1])
-        bent = torch.stack([problem.differences.normal(one, rough) for one in x])
-        return bent.add_(torch.stack((total + seen, total - seen)))
+    def seen_by(field: Tensor) -> Tensor:
+        return dipole(field.mul_(weights), field, region).mul_(mask)
 
-    seen, total = mask * dipole(weights * problem.field), trust * decay_ppm
+    def hessian(x: Tensor) -> Tensor:
+        result, total, difference = torch.empty_like(x), (x[0] + x[1]).mul_(trust), x[0] - x[1]
+        seen = seen_by(dipole(difference, difference, region))
+        differences.normal(x[0], rough, result[0], region).add_(total).add_(seen)
+        differences.normal(x[1], rough, result[1], region).add_(total).sub_(seen)
+        return result
+
+    seen, total = seen_by(region.values(problem.field)), trust * decay
     rhs = torch.stack((seen + total, total - seen))
 
     def update(x: Tensor, part: Reporter) -> Tensor:
         downhill = rhs - hessian(x)
         free = mask * ((x > 0) | (downhill > 0))
         inner = conjugate_gradient(
-            lambda y: free * hessian(y), free * downhill, tolerance=_INNER_TOLERANCE,
+            lambda y: hessian(y).mul_(free), free * downhill, tolerance=_INNER_TOLERANCE,
             most_iterations=options.inner_iterations, report=part, step="ΔR2* and field",
         )  # fmt: skip
         return (x + inner.x).clamp_min_(0.0)
 
-    start = 0.5 * decay_ppm.clamp_min(0.0) * mask
-    return repeat_until_still(update, torch.stack((start, start)), tolerance=options.tolerance,
-                              most_iterations=options.outer_iterations, report=report)  # fmt: skip
+    start = 0.5 * decay.clamp_min(0.0) * mask
+    outcome = repeat_until_still(update, torch.stack((start, start)), tolerance=options.tolerance,
+                                 most_iterations=options.outer_iterations, report=report)  # fmt: skip
+    return replace(outcome, x=region.volume(outcome.x))
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: EmmerichOptions, report: Reporter) -> Solution:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ChiSepPreprocessLib.artifacts import MapSet
 
 from ..physics.operators import Differences, DipoleOperator, as_tensor, best_device
+from ..physics.region import Region
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +56,11 @@ class FieldProblem:
     def device(self) -> str:
         """Where the tensors lie."""
         return str(self.field.device)
+
+    @cached_property
+    def region(self) -> Region:
+        """Of the mask, for vectors of what is inside."""
+        return Region(self.mask)
 
     def tensor(self, array: NDArray[Any]) -> Tensor:
         """Tensor beside the others."""

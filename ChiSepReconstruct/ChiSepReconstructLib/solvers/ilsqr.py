@@ -33,7 +33,6 @@ from ChiSepPreprocessLib.progress import Reporter
 
 from ..optim.conjugate_residual import conjugate_residual
 from ..optim.outcome import Outcome
-from ..physics.fourier import VoxelFilter
 from ..physics.operators import DipoleOperator
 from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, field_problem, percentiles
@@ -154,12 +153,13 @@ def least_squares(
     """χ that explains the field best in the sense of eq. 6, with streaks; in ppm, up to a constant, 0 outside."""
     import torch
 
-    gram = VoxelFilter(problem.dipole.fourier, weights, problem.dipole.kernel.square())
-    squared, field = gram.values(weights), gram.values(problem.field)
-    found = conjugate_residual(lambda image, out: torch.mul(image, squared, out=out), gram, squared * field,
+    fourier, region, squared = problem.dipole.fourier, problem.region, problem.dipole.kernel.square()
+    inside, field = region.values(weights), region.values(problem.field)
+    found = conjugate_residual(lambda image, out: torch.mul(image, inside, out=out),
+                               lambda y, out: fourier.filtered(y, squared, out, region), inside * field,
                                tolerance=tolerance, most_iterations=iterations, report=report,
                                step="least squares")  # fmt: skip
-    return Outcome(problem.mask * problem.dipole(gram.volume(found.x)), found.status, found.residuals)
+    return Outcome(problem.mask * problem.dipole(region.volume(found.x)), found.status, found.residuals)
 
 
 def fast_qsm(problem: FieldProblem) -> Tensor:
@@ -210,13 +210,14 @@ def streaks(
     problem: FieldProblem, chi: Tensor, weights: Tensor, options: StreakOptions, report: Reporter | None = None
 ) -> Outcome:
     """What the cone can add to χ to make it smooth where the weights say so (eqs. 3 and 4): its streaks, in ppm."""
-    fourier, differences = problem.dipole.fourier, problem.differences
+    fourier, differences, region = problem.dipole.fourier, problem.differences, problem.region
     cone, squared = (problem.dipole.kernel.abs() < options.threshold).float(), weights.square()
-    found = conjugate_residual(lambda image, out: differences.normal(image, squared, out),
-                               lambda y, out: fourier.filtered(y, cone, out), differences.normal(chi, squared),
+    found = conjugate_residual(lambda image, out: differences.normal(image, squared, out, region),
+                               lambda y, out: fourier.filtered(y, cone, out, region),
+                               region.values(differences.normal(chi, squared)),
                                tolerance=options.tolerance, most_iterations=options.iterations, report=report,
                                step="streaks")  # fmt: skip
-    return Outcome(problem.mask * fourier.filtered(found.x, cone), found.status, found.residuals)
+    return Outcome(problem.mask * fourier.filtered(region.volume(found.x), cone), found.status, found.residuals)
 
 
 def ilsqr(problem: FieldProblem, options: IlsqrOptions, report: Reporter | None = None) -> tuple[Outcome, Outcome]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,31 +145,33 @@ def medi(
     Liu et al., NeuroImage 59:2560 (2012), MEDI; Liu et al., Magn Reson Med 69:467 (2013), nonlinear term and MERIT;
     Liu et al., Magn Reson Med 79:2795 (2018), MEDI+0.
     """
-    mask, dipole, differences = problem.mask, problem.dipole, problem.differences
-    weights, fluid = problem.weights.square(), csf.reshape(-1).nonzero().squeeze(1)
+    dipole, differences, region = problem.dipole, problem.differences, problem.region
+    mask, given = region.values(problem.mask), region.values(problem.field)
+    weights, fluid = region.values(problem.weights).square_(), region.values(csf).nonzero().squeeze(1)
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
-        lagged = differences.lagged(chi, allowed, FLOOR_PPM_PER_MM).mul_(options.regularisation_ppm_mm)
-        residual = problem.field - dipole(chi)
+        lagged = differences.lagged(region.volume(chi), allowed, FLOOR_PPM_PER_MM).mul_(options.regularisation_ppm_mm)
+        residual = given - dipole(chi, region=region)
         if options.nonlinear:
             residual.mul_(radians_per_ppm).sin_().div_(radians_per_ppm)
 
         def prior(x: Tensor) -> Tensor:
-            return add_deviation(differences.normal(x, lagged), x, fluid, options.csf_weight)
+            return add_deviation(differences.normal(x, lagged, region=region), x, fluid, options.csf_weight)
 
         def hessian(x: Tensor) -> Tensor:
-            field = dipole(x).mul_(weights)
-            return dipole(field, out=field).mul_(mask).add_(prior(x))
+            field = dipole(x, region=region).mul_(weights)
+            return dipole(field, field, region).mul_(mask).add_(prior(x))
 
-        downhill = dipole(weights * residual).mul_(mask).sub_(prior(chi))
+        downhill = dipole(weights * residual, region=region).mul_(mask).sub_(prior(chi))
         inner = conjugate_gradient(hessian, downhill, tolerance=options.inner_tolerance,
                                    most_iterations=options.inner_iterations, report=part, step="MEDI")  # fmt: skip
         if options.merit:
             take_weight_from_outliers(weights, residual, mask)
         return chi + inner.x
 
-    return repeat_until_still(update, mask.new_zeros(mask.shape), tolerance=options.tolerance,
-                              most_iterations=options.outer_iterations, report=report)  # fmt: skip
+    outcome = repeat_until_still(update, mask.new_zeros(mask.shape), tolerance=options.tolerance,
+                                 most_iterations=options.outer_iterations, report=report)  # fmt: skip
+    return replace(outcome, x=region.volume(outcome.x).clone())
 
 
 def add_deviation(total: Tensor, x: Tensor, region: Tensor, weight: float) -> Tensor:
@@ -177,9 +179,8 @@ def add_deviation(total: Tensor, x: Tensor, region: Tensor, weight: float) -> Te
 
     What is added is a projection of ``x``, so symmetric and its own square.
     """
-    values = x.reshape(-1)[region]
-    total.reshape(-1).index_add_(0, region, values - values.mean(), alpha=weight)
-    return total
+    values = x[region]
+    return total.index_add_(0, region, values - values.mean(), alpha=weight)
 
 
 def take_weight_from_outliers(weights: Tensor, residual: Tensor, mask: Tensor) -> None:

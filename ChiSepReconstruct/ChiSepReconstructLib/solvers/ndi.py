@@ -14,7 +14,6 @@ from ChiSepPreprocessLib.progress import Reporter
 
 from ..optim.inner_product import dot, follow
 from ..optim.outcome import Outcome, Status
-from ..physics.fourier import VoxelFilter
 from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, field_problem
 
@@ -95,8 +94,8 @@ def nonlinear_inversion(
     import torch
 
     report, kappa = report or Reporter(), radians_per_ppm
-    gram = VoxelFilter(problem.dipole.fourier, problem.weights, problem.dipole.kernel.square())
-    weights, misfit = gram.values(problem.weights.square()), gram.values(problem.field).mul_(kappa)
+    fourier, region, power_of_dipole = problem.dipole.fourier, problem.region, problem.dipole.kernel.square()
+    weights, misfit = region.values(problem.weights).square_(), region.values(problem.field).mul_(kappa)
     y, pull, field, last = (torch.zeros_like(misfit) for _ in range(4))
 
     def fall() -> float:
@@ -104,7 +103,7 @@ def nonlinear_inversion(
         torch.sin(misfit, out=pull).mul_(weights)
         if options.tikhonov:
             pull.sub_(y, alpha=options.tikhonov)
-        return dot(pull, gram(pull, field))
+        return dot(pull, fourier.filtered(pull, power_of_dipole, field, region))
 
     power = first = fall()
     direction, image, goal = pull.clone(), field.clone(), options.tolerance**2 * power
@@ -122,7 +121,7 @@ def nonlinear_inversion(
         norms.append((power / first) ** 0.5)
         report("nonlinear inversion", len(norms) / options.iterations)
     status = Status.LIMIT if power > goal else Status.CONVERGED
-    return Outcome(problem.dipole(gram.volume(y)).div_(kappa), status, tuple(norms))
+    return Outcome(problem.dipole(region.volume(y)).div_(kappa), status, tuple(norms))
 
 
 def run(maps: MapSet, mask: NDArray[np.bool_], options: NdiOptions, report: Reporter) -> Solution:

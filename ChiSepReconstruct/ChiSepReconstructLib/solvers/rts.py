@@ -16,7 +16,7 @@ from ..optim.admm import TotalVariationSplit, inverse_spectrum
 from ..optim.conjugate_residual import conjugate_residual
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
-from ..physics.fourier import VoxelFilter
+from ..physics.region import Box
 from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, field_problem
 
@@ -96,13 +96,13 @@ def well_conditioned(problem: FieldProblem, options: RtsOptions, report: Reporte
     """
     import torch
 
-    fourier, kernel = problem.dipole.fourier, problem.dipole.kernel
-    gram = VoxelFilter(fourier, problem.weights, kernel.square())
-    weights, field = gram.values(problem.weights.square()), gram.values(problem.field)
-    outcome = conjugate_residual(lambda image, out: torch.mul(image, weights, out=out), gram, weights * field,
+    fourier, kernel, region = problem.dipole.fourier, problem.dipole.kernel, problem.region
+    squared, weights, field = kernel.square(), region.values(problem.weights).square_(), region.values(problem.field)
+    outcome = conjugate_residual(lambda image, out: torch.mul(image, weights, out=out),
+                                 lambda y, out: fourier.filtered(y, squared, out, region), weights * field,
                                  tolerance=options.inversion_tolerance, most_iterations=options.inversion_iterations,
                                  report=report, step="inversion")  # fmt: skip
-    return Outcome(fourier.spectrum(gram.volume(outcome.x)).mul_(kernel), outcome.status, outcome.residuals)
+    return Outcome(fourier.spectrum(outcome.x, region).mul_(kernel), outcome.status, outcome.residuals)
 
 
 def complete(problem: FieldProblem, known: Tensor, options: RtsOptions, report: Reporter | None = None) -> Outcome:
@@ -126,7 +126,7 @@ def complete(problem: FieldProblem, known: Tensor, options: RtsOptions, report: 
     """
     import torch
 
-    fourier = problem.dipole.fourier
+    fourier, inside = problem.dipole.fourier, Box(problem.dipole.fourier.shape, problem.region.spans)
     penalty = options.regularisation_ppm_mm / options.shrinkage_ppm_per_mm
     split = TotalVariationSplit(problem.inside().to(torch.uint8), problem.differences, options.shrinkage_ppm_per_mm)
     trusted = (problem.dipole.kernel.abs() > options.threshold).float()
@@ -135,7 +135,7 @@ def complete(problem: FieldProblem, known: Tensor, options: RtsOptions, report: 
 
     def update(chi: Tensor, part: Reporter) -> Tensor:
         part("total variation", 0.0)
-        return fourier.filtered(split(chi), share).add_(constant)
+        return fourier.volume(fourier.spectrum(split(chi), inside), share).add_(constant)
 
     return repeat_until_still(update, problem.mask.new_zeros(problem.mask.shape), tolerance=options.tolerance,
                               most_iterations=options.iterations, report=report)  # fmt: skip

@@ -18,6 +18,7 @@ from ..optim.admm import FREE, TotalVariationSplit, inverse_spectrum
 from ..optim.outcome import Outcome
 from ..optim.outer import repeat_until_still
 from ..physics.fourier import blend
+from ..physics.region import Box
 from ..solution import Solution, referenced_qsm
 from .field_problem import FieldProblem, edge_weights, field_problem
 
@@ -148,7 +149,9 @@ def _weighted(problem: FieldProblem, penalty: float, field_penalty: float) -> Ca
     """
     import torch
 
-    fourier, kernel, weights = problem.dipole.fourier, problem.dipole.kernel, problem.weights.square()
+    fourier, kernel, region = problem.dipole.fourier, problem.dipole.kernel, problem.region
+    inside, wanted = Box(fourier.shape, region.spans), region.values(problem.field)
+    weights = region.values(problem.weights).square_()
     trust = weights / (weights + field_penalty)
     inverse = inverse_spectrum(kernel.square() * field_penalty, penalty, fourier, problem.differences.voxel_size_mm)
     share, fit_share = inverse * penalty, inverse * kernel * field_penalty
@@ -158,10 +161,10 @@ def _weighted(problem: FieldProblem, penalty: float, field_penalty: float) -> Ca
         nonlocal dual, field
         # With a = Dχ + v, z is a + s and the new v is −s, where s moves a towards the field by the weight's share.
         # z − v is then Dχ, to which v of before and 2s are added inside the mask only.
-        last, dual = dual, field.add_(dual).sub_(problem.field).mul_(trust)
+        last, dual = dual, field.add_(dual).sub_(wanted).mul_(trust)
         change = last.sub_(dual, alpha=2)
-        blend(spectrum, share, fourier.spectrum(smooth), fit_share, kernel, fourier.spectrum(change))
-        field = fourier.volume(spectrum, kernel, out=change)
+        blend(spectrum, share, fourier.spectrum(smooth, inside), fit_share, kernel, fourier.spectrum(change, region))
+        field = fourier.volume(spectrum, kernel, change, region)
         return fourier.volume(spectrum, out=smooth)
 
     return following
