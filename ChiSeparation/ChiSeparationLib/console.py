@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,10 +86,14 @@ class Console:
         for text in study.warnings:
             self.warning(text)
         names = list(dict.fromkeys(name for maps in (study.maps, *study.results.values()) for name in maps))
+        self.folder(study.folder, names)
+
+    def folder(self, folder: Path, names: Iterable[str]) -> None:
+        """Say where results are that are no study, and what they are called."""
         if self.json_lines:
-            self._line("result", output=str(study.folder), maps=names)
+            self._line("result", output=str(folder), maps=list(names))
         else:
-            sys.stdout.write(f"{study.folder}: {', '.join(names)}\n")
+            sys.stdout.write(f"{folder}: {', '.join(names)}\n")
 
     def _line(self, event: str, **content: Any) -> None:
         sys.stdout.write(json.dumps({"event": event, **content}, ensure_ascii=False) + "\n")

@@ -166,13 +166,22 @@ def analyse_regions(
                 compared.setdefault(method, {})[name] = found
     if not rows:
         raise InputError("maps to measure", "none", f"some of {', '.join(MEASURED)}")
-    warnings = regions.warnings
+    warnings = regions.warnings + _unmeasured(regions, rows)
     if normative is not None:
         rows = [_with_normative(row, normative) for row in rows]
         warnings += normative.unused((row.region, row.label, row.map) for row in rows)
     return RegionAnalysis(
         rows=tuple(rows), compared=compared, reference=reference[0] if reference else "", warnings=warnings
     )
+
+
+def _unmeasured(regions: RegionLabels, rows: Sequence[RegionRow]) -> tuple[str, ...]:
+    """Say which regions have no voxel to look at."""
+    every, met = np.unique(regions.labels[regions.labels > 0]).tolist(), {row.label for row in rows}
+    missed = [regions.names.get(label, str(label)) for label in every if label not in met]
+    listed = ", ".join(missed[:20]) + (f" and {len(missed) - 20} more" if len(missed) > 20 else "")
+    why = "outside the brain or the valid field, or CSF or vessels"
+    return (f"Regions without a voxel to measure ({why}): {listed}.",) if missed else ()
 
 
 def _measured(

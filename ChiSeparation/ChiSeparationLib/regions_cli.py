@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
 from .arguments import AsJson, method_names
@@ -51,6 +52,8 @@ def regions(
     from .region_labels import read_region_labels
     from .regions_analysis import analyse_regions, read_reference, write_analysis
 
+    if age is not None and normative is None:
+        raise InputError("--age", "no --normative", "both, as only normative values go by age")
     healthy = read_normative(normative, age) if normative else None
     estimates = read_estimates([results], None if method is None else method_names(method))
     compared = read_reference(results, reference) if reference else None

@@ -14,32 +14,45 @@ import pytest
 from architecture.list_scripts import MODULES, REPOSITORY
 from host.pythonqt_names import CLASSES, names_of
 
+#: Panels by the name of their file: those of the modules, and the tab that is loaded when it is first opened.
+LESIONS = "ChiSeparationLesions"
+PANELS = (*MODULES, LESIONS)
 SHARED_WIDGET = REPOSITORY / "ChiSepPreprocess" / "ChiSepPreprocessLib" / "gui" / "computation_widget.py"
 
 
+def module_of(panel: str) -> str:
+    return "ChiSeparation" if panel == LESIONS else panel
+
+
+def code_of(panel: str) -> Path:
+    """Folder of a panel's code."""
+    gui = REPOSITORY / module_of(panel) / f"{module_of(panel)}Lib" / "gui"
+    return gui / "review" if panel == LESIONS else gui
+
+
 @cache
-def panel_of(module: str) -> ElementTree.Element:
-    return ElementTree.parse(REPOSITORY / module / "Resources" / "UI" / f"{module}.ui").getroot()
+def panel_of(panel: str) -> ElementTree.Element:
+    return ElementTree.parse(REPOSITORY / module_of(panel) / "Resources" / "UI" / f"{panel}.ui").getroot()
 
 
-def classes_of(module: str) -> dict[str, str]:
-    return {str(one.get("name")): str(one.get("class")) for one in panel_of(module).iter("widget")}
+def classes_of(panel: str) -> dict[str, str]:
+    return {str(one.get("name")): str(one.get("class")) for one in panel_of(panel).iter("widget")}
 
 
-def parameters_of(module: str) -> dict[str, str]:
+def parameters_of(panel: str) -> dict[str, str]:
     """Widget class by parameter."""
     return {
         "".join(one.itertext()).strip(): str(widget.get("class"))
-        for widget in panel_of(module).iter("widget")
+        for widget in panel_of(panel).iter("widget")
         for one in widget.findall("property")
         if one.get("name") == "SlicerParameterName"
     }
 
 
-def fields_of(module: str) -> dict[str, str]:
-    """Annotation by field of the module's parameter node."""
-    path = REPOSITORY / module / f"{module}Lib" / "gui" / "parameters.py"
-    (described,) = (one for one in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(one, ast.ClassDef))
+def fields_of(panel: str) -> dict[str, str]:
+    """Annotation by field of the panel's parameter node."""
+    tree = ast.parse((code_of(panel) / "parameters.py").read_text(encoding="utf-8"))
+    (described,) = (one for one in tree.body if isinstance(one, ast.ClassDef))
     return {
         one.target.id: ast.unparse(one.annotation)
         for one in described.body
@@ -47,8 +60,8 @@ def fields_of(module: str) -> dict[str, str]:
     }
 
 
-def widget_files(module: str) -> list[Path]:
-    return [SHARED_WIDGET, REPOSITORY / module / f"{module}Lib" / "gui" / "widget.py"]
+def widget_files(panel: str) -> list[Path]:
+    return sorted(code_of(panel).glob("*.py")) if panel == LESIONS else [SHARED_WIDGET, code_of(panel) / "widget.py"]
 
 
 def uses_of_ui(path: Path) -> list[tuple[str, str, ast.Attribute]]:
@@ -62,50 +75,50 @@ def uses_of_ui(path: Path) -> list[tuple[str, str, ast.Attribute]]:
     ]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_root_is_the_modules_mrml_widget(module: str) -> None:
-    root = panel_of(module)
-    assert root.findtext("class") == module
+@pytest.mark.parametrize("panel", PANELS)
+def test_root_is_the_modules_mrml_widget(panel: str) -> None:
+    root = panel_of(panel)
+    assert root.findtext("class") == panel
     top = root.find("widget")
     assert top is not None
-    assert (top.get("class"), top.get("name")) == ("qMRMLWidget", module)
+    assert (top.get("class"), top.get("name")) == ("qMRMLWidget", panel)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_class_is_known_and_every_name_unique(module: str) -> None:
-    widgets = [(one.get("name"), one.get("class")) for one in panel_of(module).iter("widget")]
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_class_is_known_and_every_name_unique(panel: str) -> None:
+    widgets = [(one.get("name"), one.get("class")) for one in panel_of(panel).iter("widget")]
     assert {kind for _, kind in widgets} <= set(CLASSES)
     assert len({name for name, _ in widgets}) == len(widgets)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_custom_widgets_are_declared_with_their_header(module: str) -> None:
-    declared = {one.findtext("class"): one.findtext("header") for one in panel_of(module).iter("customwidget")}
-    used = {kind for kind in classes_of(module).values() if not kind.startswith("Q")}
+@pytest.mark.parametrize("panel", PANELS)
+def test_custom_widgets_are_declared_with_their_header(panel: str) -> None:
+    declared = {one.findtext("class"): one.findtext("header") for one in panel_of(panel).iter("customwidget")}
+    used = {kind for kind in classes_of(panel).values() if not kind.startswith("Q")}
     assert declared == {kind: f"{kind}.h" for kind in used}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_property_exists(module: str) -> None:
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_property_exists(panel: str) -> None:
     unknown = [
         f"{widget.get('class')}.{one.get('name')}"
-        for widget in panel_of(module).iter("widget")
+        for widget in panel_of(panel).iter("widget")
         for one in widget.findall("property")
         if one.get("stdset") != "0" and one.get("name") not in names_of(str(widget.get("class"))).properties
     ]
     assert unknown == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_scene_widget_gets_the_scene(module: str) -> None:
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_scene_widget_gets_the_scene(panel: str) -> None:
     connected = {
         one.findtext("receiver")
-        for one in panel_of(module).iter("connection")
+        for one in panel_of(panel).iter("connection")
         if (one.findtext("signal"), one.findtext("slot"))
         == ("mrmlSceneChanged(vtkMRMLScene*)", "setMRMLScene(vtkMRMLScene*)")
-        and one.findtext("sender") == module
+        and one.findtext("sender") == panel
     }
-    needing = {name for name, kind in classes_of(module).items() if kind.startswith("qMRML")} - {module}
+    needing = {name for name, kind in classes_of(panel).items() if kind.startswith("qMRML")} - {panel}
     assert connected == needing
 
 
@@ -114,30 +127,29 @@ FITTING = {
     r"str": {"ctkPathLineEdit", "QLineEdit"},
     r"bool": {"QCheckBox"},
     r"Annotated\[str, Choice\(.*": {"QComboBox"},
+    r"Annotated\[int, WithinRange\(.*": {"QSpinBox"},
     r"Annotated\[float, WithinRange\(.*": {"QDoubleSpinBox", "ctkSliderWidget", "ctkDoubleSpinBox"},
-    r"vtkMRML\w+Node": {"qMRMLNodeComboBox"},
+    r"(slicer\.)?vtkMRML\w+Node": {"qMRMLNodeComboBox"},
 }
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_parameters_match_the_parameter_node(module: str) -> None:
+@pytest.mark.parametrize("panel", PANELS)
+def test_parameters_match_the_parameter_node(panel: str) -> None:
     """Each connected widget fits its parameter, and code takes care of the parameters that have no widget."""
-    fields, connected = fields_of(module), parameters_of(module)
+    fields, connected = fields_of(panel), parameters_of(panel)
     for name, widget in connected.items():
         (fitting,) = [widgets for kind, widgets in FITTING.items() if re.fullmatch(kind, fields[name])]
         assert widget in fitting, f"{name}: {fields[name]} with a {widget}"
-    code = "".join(
-        path.read_text(encoding="utf-8") for path in (REPOSITORY / module / f"{module}Lib" / "gui").glob("*.py")
-    )
+    code = "".join(path.read_text(encoding="utf-8") for path in code_of(panel).glob("*.py"))
     assert [
         name for name in fields if name not in connected and not re.search(rf"\.{name}\b|[\"']{name}[\"']", code)
     ] == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_widget_code_uses_what_the_panel_has(module: str) -> None:
-    classes = classes_of(module)
-    uses = [use for path in widget_files(module) for use in uses_of_ui(path)]
+@pytest.mark.parametrize("panel", PANELS)
+def test_widget_code_uses_what_the_panel_has(panel: str) -> None:
+    classes = classes_of(panel)
+    uses = [use for path in widget_files(panel) for use in uses_of_ui(path)]
     assert len(uses) >= 15
     for name, attribute, node in uses:
         assert name in classes, f"line {node.lineno}: no widget '{name}'"
@@ -145,10 +157,10 @@ def test_widget_code_uses_what_the_panel_has(module: str) -> None:
         assert attribute in known.properties | known.methods, f"line {node.lineno}: {classes[name]}.{attribute}"
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_properties_are_not_called_and_signals_exist(module: str) -> None:
-    classes = classes_of(module)
-    for path in widget_files(module):
+@pytest.mark.parametrize("panel", PANELS)
+def test_properties_are_not_called_and_signals_exist(panel: str) -> None:
+    classes = classes_of(panel)
+    for path in widget_files(panel):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
@@ -175,9 +187,9 @@ def test_required_parameters_exist(module: str) -> None:
     assert {name for names in required for name in names} <= set(fields_of(module))
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_text_field_explains_itself(module: str) -> None:
-    for widget in panel_of(module).iter("widget"):
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_text_field_explains_itself(panel: str) -> None:
+    for widget in panel_of(panel).iter("widget"):
         if widget.get("class") in {"ctkPathLineEdit", "QComboBox", "QCheckBox"}:
             tips = [one for one in widget.findall("property") if one.get("name") == "toolTip"]
             assert tips, f"{widget.get('name')} has no tool tip"

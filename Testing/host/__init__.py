@@ -43,7 +43,8 @@ What a ``Host`` offers
 ``host.press(key, widget)``
     Presses a key or shortcut such as ``"Alt+1"`` (the panel must be entered).
 ``host.show_views()``
-    Draws the slice and 3D views from now on; until then they are only nodes and logics.
+    Draws the slice and 3D views from now on, in the layout that the layout node names; until then they are only nodes
+    and logics.
 ``host.grab(path, widget=None)``
     Saves a picture of the main window (or of one widget) with the caption "test host, not 3D Slicer".
 ``host.scene``, ``slicer.mrmlScene``, ``slicer.app``
@@ -62,7 +63,7 @@ Rules for tests
 Widgets that a ``.ui`` file may use: every Qt widget of ``class_names.json``; ``ctkCollapsibleButton``,
 ``ctkCollapsibleGroupBox``, ``ctkPathLineEdit``, ``ctkDirectoryButton``, ``ctkSliderWidget``, ``ctkDoubleSpinBox``;
 ``qMRMLWidget`` and ``qSlicerWidget`` (root), ``qMRMLNodeComboBox``, ``qMRMLSegmentsTableView``,
-``qMRMLSegmentEditorWidget``.
+``qMRMLSegmentEditorWidget`` (its effects only keep their parameters; its keys are the digits, 0 for no effect).
 
 ``parameterNodeWrapper`` knows ``str``, ``bool``, ``int``, ``float``, ``pathlib.Path``, node classes, and
 ``Annotated`` with ``Choice``, ``Default``, ``Minimum``, ``Maximum``, ``WithinRange``. Connected widgets, by their very

@@ -155,8 +155,9 @@ class MainWindow:
         self.layout_manager = qSlicerLayoutManager(self._viewport)
 
     def show_views(self) -> None:
-        """Have the views drawn."""
+        """Have the views drawn, in the layout that the scene's layout node names."""
         self._viewport.show()
+        self.layout_manager._follow_node()
 
     def close(self) -> None:
         """Let go of the scene and of all widgets."""

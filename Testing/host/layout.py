@@ -7,9 +7,11 @@ from xml.etree import ElementTree
 
 import slicer
 
+from .problems import guarded
 from .pythonqt import emulated, qt
 from .raw_qt import QtCore
 from .views import SLICE_VIEWS, qMRMLSliceWidget, qMRMLThreeDWidget
+from .widget_parts import Observers
 
 _FOUR_UP = 3  # vtkMRMLLayoutNode::SlicerLayoutFourUpView
 
@@ -28,6 +30,7 @@ class qSlicerLayoutManager(qt.QObject):  # type: ignore[misc]  # noqa: N801
         self._slices = {name: qMRMLSliceWidget(name) for name in SLICE_VIEWS}
         self._three_d = qMRMLThreeDWidget()
         self._node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode")
+        self._observers = Observers()
         self._arrange(["Red", "", "Green", "Yellow"], columns=2)
 
     def _arrange(self, names: list[str], columns: int) -> None:
@@ -89,8 +92,20 @@ class qSlicerLayoutManager(qt.QObject):  # type: ignore[misc]  # noqa: N801
         """Look at the middle of everything."""
         self._three_d.threeDView().resetFocalPoint()
 
+    def _follow_node(self) -> None:
+        """Show the layout that modules chose in the layout node, from now on; the views are drawn from here on."""
+        if not self._observers:
+            self._observers.add(self._node, "ModifiedEvent", guarded("the layout", self._take_arrangement))
+        self._take_arrangement()
+
+    def _take_arrangement(self, *_: Any) -> None:
+        chosen = self._node.GetViewArrangement()
+        if chosen != self._layout and self._node.IsLayoutDescription(chosen):
+            self.setLayout(chosen)
+
     def _close(self) -> None:
         """Let go of the scene."""
+        self._observers.remove_all()
         for one in self._slices.values():
             one.sliceView().close_view()
             one.sliceLogic().SetMRMLScene(None)

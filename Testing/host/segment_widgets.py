@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .mrml_widgets import qMRMLNodeComboBox, qMRMLWidget
@@ -152,7 +153,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         self._editor_node: Any = None
         self._effect: Any = None
         self._order: list[str] = []
-        self._shortcuts_installed = False
+        self._shortcuts: list[Any] = []
         self._segmentations, self._volumes = qMRMLNodeComboBox(), qMRMLNodeComboBox()
         self._segmentations.nodeTypes = ["vtkMRMLSegmentationNode"]
         self._volumes.nodeTypes = ["vtkMRMLScalarVolumeNode"]
@@ -272,12 +273,18 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         self.setActiveEffect(self.effectByName(name))
 
     def installKeyboardShortcuts(self, parent: Any = None) -> None:  # noqa: N802
-        """Take the effects' keys."""
-        self._shortcuts_installed = True
+        """Take the effects' keys: a digit for each of the ordered ones, 0 for none."""
+        self.uninstallKeyboardShortcuts()
+        for number, name in enumerate(["", *self._order[:9]]):
+            shortcut = qt.QShortcut(qt.QKeySequence(str(number)), parent or self.window())
+            shortcut.connect("activated()", partial(self.setActiveEffectByName, name))
+            self._shortcuts.append(shortcut)
 
     def uninstallKeyboardShortcuts(self) -> None:  # noqa: N802
         """Leave the effects' keys."""
-        self._shortcuts_installed = False
+        for shortcut in self._shortcuts:
+            shortcut.delete()
+        self._shortcuts.clear()
 
     def setupViewObservations(self) -> None:  # noqa: N802
         """Watch the views; they are not watched here."""

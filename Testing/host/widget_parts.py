@@ -55,6 +55,10 @@ class Observers:
         """Observe one more."""
         self._held.append((thing, thing.AddObserver(event, call)))
 
+    def __bool__(self) -> bool:
+        """Whether anything is observed."""
+        return bool(self._held)
+
     def remove_all(self) -> None:
         """Stop observing."""
         for thing, tag in self._held:

@@ -343,8 +343,8 @@ def test_what_is_in_no_table_is_counted_by_its_reason() -> None:
     assert found.statistics.pairs == 1
     line = next(line for line in as_lines(found) if line.startswith("Not in the table"))
     assert line == ("Not in the table: 1 judged by the first rater alone, 1 judged by the second rater alone, "
-                    "1 judged by both, but not graded by both, 2 judged by neither, 1 judged, but deleted or merged "
-                    "since")  # fmt: skip
+                    "1 judged by both, but not graded by both, 2 judged by neither, 1 judged, but not among "
+                    "the reading's lesions")  # fmt: skip
 
 
 def test_discordant_lesions_are_listed_the_farthest_first() -> None:

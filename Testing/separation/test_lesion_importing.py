@@ -54,6 +54,47 @@ def test_a_mask_falls_into_its_parts_and_a_label_map_does_not(tmp_path: Path) ->
     assert found.lesions.method == "imported: label map"
 
 
+@pytest.mark.parametrize(
+    ("value", "parts", "number", "doubted"),
+    [(12, 1, 12, False), (12, 2, 1, True), (1, 1, 1, False), (1, 2, 1, False), (255, 1, 1, False)],
+)
+def test_a_lone_lesion_keeps_its_number(tmp_path: Path, value: int, parts: int, number: int, doubted: bool) -> None:
+    """A mask's value is no number, and several parts of one value are lesions of a mask."""
+    labels = _boxes(*((2, 2, 2), (20, 20, 8))[:parts])
+    write_nifti(tmp_path / "les.nii.gz", value * (labels > 0), GRID)
+    found = import_lesions(tmp_path / "les.nii.gz", GRID).with_file_numbers().labelled.lesions
+    assert np.unique(found.data).tolist() == [0, *range(number, number + parts)]
+    assert any("taken for a mask" in text for text in found.warnings) == doubted
+
+
+def test_a_label_map_and_a_segmentation_keep_numbers_and_names_if_asked(tmp_path: Path) -> None:
+    labels = np.where(_boxes((2, 2, 2)), 12, 0) + np.where(_boxes((20, 20, 8)), 3, 0)
+    labels[25, 5:9, 3:9] = 3
+    write_nifti(tmp_path / "les.nii.gz", labels, GRID)
+    found = import_lesions(tmp_path / "les.nii.gz", GRID)
+    assert (found.labelled.source_labels, found.labelled.lesions.data.max()) == ((3, 12), 2)
+    np.testing.assert_array_equal(found.with_file_numbers().labelled.lesions.data, labels)
+    path = _nrrd(tmp_path / "les.seg.nrrd", [labels], [(0, 12, "left"), (0, 3, "right")])
+    kept = import_lesions(path, GRID).with_file_numbers()
+    np.testing.assert_array_equal(kept.labelled.lesions.data, labels)
+    assert kept.names == {12: "left", 3: "right"}
+
+
+def test_what_is_too_small_is_not_called_an_empty_mask(tmp_path: Path) -> None:
+    speck = np.zeros(GRID.shape, np.uint8)
+    speck[4, 4, 4] = 1
+    write_nifti(tmp_path / "les.nii.gz", speck, GRID)
+    warnings = import_lesions(tmp_path / "les.nii.gz", GRID).labelled.lesions.warnings
+    assert "No lesion is left." in warnings and "The lesion mask is empty." not in warnings
+
+
+@pytest.mark.parametrize("limit", [np.nan, -1.0])
+def test_a_smallest_volume_must_be_one(tmp_path: Path, limit: float) -> None:
+    write_nifti(tmp_path / "les.nii.gz", _boxes((2, 2, 2)), GRID)
+    with pytest.raises(InputError, match="smallest volume"):
+        import_lesions(tmp_path / "les.nii.gz", GRID, minimum_volume_mm3=limit)
+
+
 def test_a_probability_map_needs_its_threshold(tmp_path: Path) -> None:
     chance = np.where(_boxes((2, 2, 2)), 0.4, 0.0) + np.where(_boxes((20, 20, 8)), 0.8, 0.0)
     write_nifti(tmp_path / "p.nii.gz", chance, GRID)
@@ -183,6 +224,9 @@ def test_the_command_numbers_and_lists_another_tools_mask(tmp_path: Path) -> Non
     assert len(lines) == 3
     sidecar = json.loads((tmp_path / "out" / "lesions.json").read_text(encoding="utf-8"))
     assert sidecar["method"] == "imported: label map"
+    lines = CliRunner().invoke(app, [*arguments[:-2], str(tmp_path / "again"), "--progress-json"]).stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert events[-1] == {"event": "result", "output": str(tmp_path / "again"), "maps": ["lesions"]}
 
 
 def _write_dicom_seg(path: Path, labels: Array) -> None:
@@ -193,7 +237,7 @@ def _write_dicom_seg(path: Path, labels: Array) -> None:
     from pydicom.uid import generate_uid
 
     lesion = CodedConcept("52988006", "SCT", "Lesion")
-    category = CodedConcept("49755003", "SCT", "Morphologically Altered Structure")
+    category = CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
     images = _slices()
     segments = [
         SegmentDescription(number, f"lesion {number}", category, lesion, SegmentAlgorithmTypeValues.MANUAL)

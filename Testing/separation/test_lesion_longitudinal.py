@@ -165,7 +165,7 @@ def test_both_limits_must_be_passed() -> None:
 
 
 def test_the_contour_takes_its_share_of_the_contrast() -> None:
-    """Without noise in the maps: the same lesion of 20 ppb, drawn 0.6 mm further out, falls by about what is foreseen."""
+    """A lesion of 20 ppb, drawn 0.6 mm further out the second time, falls by about what is foreseen."""
     distance = _distance_mm(18.3, 25.2, 13.1)
     lesion, far = distance <= 6.0, distance <= 6.6
     maps = [_scan(n, add_para=20.0 * lesion) for n in (1, 2)]

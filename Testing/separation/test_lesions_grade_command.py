@@ -107,6 +107,52 @@ def test_lesions_of_a_mask_file(grade: Call, folder: Path) -> None:
     assert [one["label"] for one in json.loads(out)["methods"]["tkd"]["lesions"]] == [1, 2]
 
 
+def _labels_of(out: str) -> list[int]:
+    return sorted(one["label"] for one in json.loads(out)["methods"]["tkd"]["lesions"])
+
+
+def test_a_label_map_file_keeps_its_numbers(grade: Call, folder: Path) -> None:
+    labels = lesion_labels()
+    write_nifti(folder / "labels.nii.gz", labels, _GRID)
+    write_nifti(folder / "one.nii.gz", np.where(labels == _NUMBERS[0], labels, 0), _GRID)
+    assert _labels_of(grade(folder / "run", "--lesions", folder / "labels.nii.gz", "--json")[1]) == [3, 12]
+    assert _labels_of(grade(folder / "run", "--lesions", folder / "one.nii.gz", "--json")[1]) == [12]
+
+
+def test_the_runs_lesions_bring_what_was_said_of_them(grade: Call, folder: Path) -> None:
+    """Too small lesions are no longer in the label map, so that they count as white matter: the table must say so."""
+    said = "Left out, since no larger than 20 mm³: 2 lesions of 9.6 mm³."
+    one = Map(name="lesions", data=lesion_labels(), grid=_GRID, warnings=(said,))
+    write_map(one, _SCAN, folder / "run" / "lesions")
+    found = json.loads(grade(folder / "run", "--json")[1])["methods"]["tkd"]
+    assert found["warnings"][0] == said
+
+
+@pytest.mark.parametrize("is_flair", [True, False])
+def test_lesions_drawn_on_the_flair_move_with_it(grade: Call, folder: Path, is_flair: bool) -> None:
+    """The run keeps the FLAIR in place, and how far that was in its record; another grid lies where it says."""
+    own = Grid((28, 28, 22), np.diag([1.1, 1.1, 1.3, 1.0]))
+    moved = np.eye(4)
+    moved[0, 3] = 4.4 if is_flair else 9.9  # of the GRE's tissue in the FLAIR
+    write_nifti(folder / "run" / "images" / "flair.nii.gz", np.ones(own.shape, dtype=np.float32),
+                Grid(own.shape, np.linalg.inv(moved) @ own.affine))  # fmt: skip
+    record = {"methods": {name: {} for name in _CONTRASTS}, "flair": {"translation_mm": 4.4, "rotation_deg": 0.0}}
+    write_json(folder / "run" / "provenance.json", record)
+    drawn = np.zeros(own.shape, dtype=np.uint8)
+    drawn[12:16, 10:14, 8:12] = 1
+    write_nifti(folder / "drawn.nii.gz", drawn, own)
+    found = json.loads(grade(folder / "run", "--lesions", folder / "drawn.nii.gz", "--json")[1])["methods"]["tkd"]
+    there = found["lesions"][0]["centroid_r_mm"]
+    assert there == pytest.approx(13.5 * 1.1 - (4.4 if is_flair else 0.0), abs=0.3)
+    assert any("moved with it" in text for text in found["warnings"]) == is_flair
+
+
+def test_limits_that_are_no_json_are_refused_in_words(grade: Call, folder: Path) -> None:
+    (folder / "limits.json").write_text("isointense", encoding="utf-8")
+    code, out, err = grade(folder / "run", "--thresholds", folder / "limits.json")
+    assert code == 2 and not out and "limits.json, which is no JSON" in err
+
+
 def test_no_lesion_is_an_empty_table_and_no_file_is_an_error(grade: Call, folder: Path) -> None:
     empty = Map(name="lesions", data=np.zeros(_GRID.shape, dtype=np.int16), grid=_GRID)
     write_map(empty, _SCAN, folder / "run" / "lesions")

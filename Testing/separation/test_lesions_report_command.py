@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ChiSeparationLib.cli import main
-from ChiSeparationLib.lesions.reading_files import write_reading
+from ChiSeparationLib.lesions.grades import Grade
+from ChiSeparationLib.lesions.reading_files import read_grades_csv, write_reading
 from ChiSeparationLib.report.lesion_export import import_export
 from ChiSepPreprocessLib.files import write_json, write_map, write_nifti
 from lesion_report_cases import graded, make_labels, make_maps, make_study, native_grid, resampled_grid, write_source
@@ -134,3 +136,48 @@ def test_segmentations_that_we_wrote_serve_as_lesions(
             sorted(one.volume_mm3 for one in first.reading.lesions)
         )
     capsys.readouterr()
+
+
+def test_what_the_page_warns_of_is_said(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(results, "-o", tmp_path / "out", "--json") == 0
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)["warnings"]
+    assert any(text.startswith("Left out") for text in told)
+    assert shown.err.splitlines() == [f"warning: {text}" for text in told]
+
+
+def test_grades_of_other_lesions_or_maps_are_refused_or_said(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading = graded(make_study(), "AB").reading
+    said = next(iter(reading))
+    stray = replace(said, question=said.question._replace(lesion_id="Lesion_55"))
+    write_reading(tmp_path / "stray.json", reading.said(stray))
+    assert run(results, "--reading", tmp_path / "stray.json", "-o", tmp_path / "out") == 2
+    assert "Lesion_55" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    other = replace(said, question=said.question._replace(pipeline="rts"))
+    write_reading(tmp_path / "other.json", reading.said(other))
+    assert run(results, "--reading", tmp_path / "other.json", "-o", tmp_path / "out") == 0
+    assert "Graded, but without maps here, so that nothing was measured: rts." in capsys.readouterr().err
+
+
+def test_readers_are_named_in_dicom_alone(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(results, "--name-reader", "-o", tmp_path / "out") == 2
+    assert "no --dicom" in capsys.readouterr().err
+
+
+def test_without_a_reading_nothing_looks_read(results: Path, tmp_path: Path) -> None:
+    assert run(results, "-o", tmp_path / "out") == 0
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "0 of 2 with a reader" in page
+    assert page.count("not graded") == 2 * 2 * 2
+    assert not any(grade.value in page for grade in Grade)
+
+
+def test_the_exports_table_can_be_compared(results: Path, tmp_path: Path) -> None:
+    reading = graded(graded(make_study(), "AB", comment="=1+1"), "CD").reading
+    write_reading(tmp_path / "reading.json", reading)
+    assert run(results, "--reading", tmp_path / "reading.json", "-o", tmp_path / "out") == 0
+    (found,) = read_grades_csv(tmp_path / "out" / "grades.csv")
+    assert dict(found.judgements) == dict(reading.judgements)

@@ -95,6 +95,7 @@ def test_a_folder_is_a_reference_too(regions: Call, run: Path) -> None:
         (("--reference", "medi"), "tkd, closed-form"),
         (("--method", "medi"), "medi"),
         (("--normative", "no.csv"), "no.csv"),
+        (("--age", "40"), "no --normative"),
     ],
 )
 def test_what_it_refuses(regions: Call, arguments: tuple[str, ...], message: str) -> None:
@@ -106,3 +107,11 @@ def test_labels_that_miss_the_brain_are_refused(regions: Call, run: Path) -> Non
     write_nifti(run / "half.nii.gz", _LABELS + np.float32(0.5), _GRID)
     code, _, err = regions(labels="half.nii.gz")
     assert code == 2 and "whole numbers" in err
+
+
+def test_a_region_outside_the_brain_is_named(regions: Call, run: Path) -> None:
+    brain = _LABELS != 2
+    write_map(Map(name="brain_mask", data=brain, grid=_GRID), _SCAN, run / "run" / "maps")
+    code, out, _ = regions("--json")
+    assert code == 0
+    assert [text for text in json.loads(out)["warnings"] if text.endswith(": Put.")]

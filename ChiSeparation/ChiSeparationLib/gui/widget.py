@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import qt
 import slicer
@@ -25,6 +25,9 @@ from .parameters import SeparationParameterNode
 from .sample_data import PART, SimulatedPatientLogic, is_made, load_patient, patient_folder
 from .steps import State
 from .study_view import DropArea, StudyView
+
+if TYPE_CHECKING:
+    from .review.page import ReviewPage
 
 #: Nodes often come by the dozen; the page looks at them once they have settled.
 _SETTLE_MS = 200
@@ -51,6 +54,7 @@ class ChiSeparationWidget(ComputationWidget):
         self._isSimulating = False
         self._settle: Any = None
         self._dropArea: DropArea | None = None
+        self.review: ReviewPage | None = None
         ComputationWidget.__init__(self, parent, logic)
 
     # Life of the panel
@@ -67,6 +71,7 @@ class ChiSeparationWidget(ComputationWidget):
         self._settle.setInterval(_SETTLE_MS)
         self._settle.connect("timeout()", self.updatePage)
         self.ui.sampleButton.connect("clicked()", self.onSample)
+        self.ui.pageTabs.connect("currentChanged(int)", self.onTab)
         for step, button in self._headings().items():
             button.connect("contentsCollapsed(bool)", partial(self.onStepFolded, step))
         for step, button in self._moduleButtons().items():
@@ -85,6 +90,8 @@ class ChiSeparationWidget(ComputationWidget):
         if self.study is not None:
             self.study.close()
             self._settle.stop()
+        if self.review is not None:
+            self.review.cleanup()
 
     def setParameterNode(self, parameterNode: Any) -> None:
         """Connect the page to a parameter node, or to none."""
@@ -95,6 +102,7 @@ class ChiSeparationWidget(ComputationWidget):
         if self._page is not None and self.tools is not None:
             self._pageGuiTag = self._page.connectParametersToGui(self.tools.widgets())
         super().setParameterNode(parameterNode)
+        self._openTab()
 
     def _pageParameters(self) -> Any:
         return self.pageParameterNodeClass(self.logic.getParameterNode())
@@ -102,6 +110,25 @@ class ChiSeparationWidget(ComputationWidget):
     def onSceneChanged(self, caller: Any = None, event: Any = None) -> None:
         """Look at the scene soon."""
         self._settle.start()
+
+    # Lesions
+
+    def onTab(self, index: int) -> None:
+        """Open the tab that the user chose."""
+        self._openTab()
+
+    def _openTab(self) -> None:
+        """Open the tab "Lesions" if it is to be seen, else leave it; its widgets are made the first time."""
+        ui = self.ui
+        isSeen = self._page is not None and ui.pageTabs.currentIndex == ui.pageTabs.indexOf(ui.lesionsPage)
+        if isSeen and self.review is None:
+            from .review.page import ReviewPage
+
+            self.review = ReviewPage(ui.lesionsPage, self.resourcePath("UI/ChiSeparationLesions.ui"))
+        if isSeen and self.review is not None:
+            self.review.enter()
+        elif self.review is not None:
+            self.review.exit()
 
     # Steps
 

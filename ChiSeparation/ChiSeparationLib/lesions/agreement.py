@@ -59,7 +59,7 @@ class Unmatched:
     neither : tuple of Pair
         Lesions that nobody of the two has judged.
     gone : tuple of Pair
-        Judged, but the lesion was deleted or merged since.
+        Judged, but the lesion is not among the reading's: deleted or merged since, or never one of them.
     """
 
     only_first: tuple[Pair, ...] = ()

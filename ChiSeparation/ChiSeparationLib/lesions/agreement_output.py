@@ -25,7 +25,7 @@ _UNMATCHED = {
     "only_second": "judged by the second rater alone",
     "not_graded": "judged by both, but not graded by both",
     "neither": "judged by neither",
-    "gone": "judged, but deleted or merged since",
+    "gone": "judged, but not among the reading's lesions",
 }
 
 

@@ -144,6 +144,8 @@ def compact(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def _by_size(labels: NDArray[Any], grid: Grid, minimum_volume_mm3: float, method: str) -> LabelledLesions:
+    if not minimum_volume_mm3 >= 0:  # not a number is no limit either
+        raise InputError("smallest volume of a lesion", f"{minimum_volume_mm3:g} mm³", "0 mm³ or more")
     packed, used = compact(labels)
     sizes = np.bincount(packed.ravel(), minlength=used.size + 1)[1:]
     # A relative margin, so that rounding in the matrix does not decide at the limit itself.

@@ -79,7 +79,9 @@ def read_slicer_segmentation(path: Path) -> DrawnLesions:
     segments = _segments({key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}, layers)
     masks = [np.equal(layers[..., layer].T, value) for layer, value, _ in segments]
     grid = Grid(image.GetSize(), _affine(image))
-    return _combined(masks, [name for *_, name in segments], grid, "segmentation of 3D Slicer")
+    values = [value for _, value, _ in segments]
+    numbers = values if len(set(values)) == len(values) else None  # layers may each count from 1
+    return _combined(masks, [name for *_, name in segments], grid, "segmentation of 3D Slicer", numbers)
 
 
 def read_dicom_segmentation(path: Path) -> DrawnLesions:
@@ -124,16 +126,22 @@ def _segments(metadata: Mapping[str, str], layers: Array) -> list[tuple[int, int
             for value in np.unique(layers[..., layer]) if value]  # fmt: skip
 
 
-def _combined(masks: Sequence[Array], names: Sequence[str], grid: Grid, kind: str) -> DrawnLesions:
-    """One label for each segment; where segments overlap the smallest is kept, or it might vanish."""
+def _combined(
+    masks: Sequence[Array], names: Sequence[str], grid: Grid, kind: str, numbers: Sequence[int] | None = None
+) -> DrawnLesions:
+    """One label for each segment, in their order if they have no numbers of their own.
+
+    Where segments overlap the smallest is kept, or it might vanish.
+    """
+    numbers = numbers or range(1, len(masks) + 1)
     labels = np.zeros(grid.shape, dtype=np.int32)
     shared = np.zeros(grid.shape, dtype=np.bool_)
-    for number in sorted(range(len(masks)), key=lambda n: -np.count_nonzero(masks[n])):
-        shared |= masks[number] & (labels > 0)
-        labels[masks[number]] = number + 1
+    for number, mask in sorted(zip(numbers, masks, strict=True), key=lambda pair: -np.count_nonzero(pair[1])):
+        shared |= mask & (labels > 0)
+        labels[mask] = number
     overlap = int(np.count_nonzero(shared))
     warnings = (f"Segments overlap in {overlap} voxels, which were given to the smallest of them.",) if overlap else ()
-    named = {number: name for number, name in enumerate(names, start=1) if name}
+    named = {number: name for number, name in zip(numbers, names, strict=True) if name}
     return DrawnLesions(labels, grid, kind, named, warnings)
 
 

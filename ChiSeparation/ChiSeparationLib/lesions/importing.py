@@ -27,6 +27,8 @@ from .foreign_segmentations import DrawnLesions, is_dicom, read_dicom_segmentati
 _MANY = 300
 #: A lesion with more of its voxels outside a mask than this is flagged.
 _OUTSIDE = 0.2
+#: Values of a mask's voxels, which are no number of a lesion.
+_MASK_VALUES = (1, 255)
 
 _OTHER_PATIENT = "Give the lesions in the space of the GRE or of the FLAIR of this session."
 
@@ -43,11 +45,26 @@ class ImportedLesions:
         Names of segments, by label, where the file has them.
     outside : mapping of str to tuple of int
         By name of the mask: labels of lesions of which more than a fifth lies outside it.
+    numbered : bool
+        The file has a number for each lesion; a mask has none.
     """
 
     labelled: LabelledLesions
     names: Mapping[int, str] = field(default_factory=dict)
     outside: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    numbered: bool = False
+
+    def with_file_numbers(self) -> ImportedLesions:
+        """The same lesions under the file's numbers, on which grades hang; those of a mask stay as they are."""
+        if not self.numbered:
+            return self
+        numbers = self.labelled.source_labels
+        return replace(
+            self,
+            labelled=self.labelled.with_source_numbers(),
+            names={numbers[label - 1]: name for label, name in self.names.items()},
+            outside={mask: tuple(numbers[n - 1] for n in found) for mask, found in self.outside.items()},
+        )
 
 
 def import_lesions(
@@ -56,7 +73,8 @@ def import_lesions(
 ) -> ImportedLesions:  # fmt: skip
     """Read lesions of another tool onto a reference grid.
 
-    One value, or one segment, is a mask: its connected parts are the lesions. Several are one lesion each.
+    One value, or one segment, is a mask: its connected parts are the lesions. Several are one lesion each, as is a
+    single value other than 1 and 255 in a single part, which may be the number of a patient's only lesion.
 
     Parameters
     ----------
@@ -85,16 +103,18 @@ def import_lesions(
     """
     drawn = read_drawn(path, threshold)
     moved, lost = _onto(drawn, path, grid, flair)
-    one_mask = np.unique(drawn.labels[drawn.labels > 0]).size <= 1
+    one_mask = _is_mask(drawn.labels)
     labelled = label_mask(moved > 0, grid, minimum_volume_mm3) if one_mask else relabel(moved, grid, minimum_volume_mm3)
     labels = labelled.lesions.data
     names = {} if one_mask else {n: drawn.names[source] for n, source in enumerate(labelled.source_labels, start=1)
                                  if source in drawn.names}  # fmt: skip
     outside = {name: _outside(labels, mask, name, grid) for name, mask in (masks or {}).items()}
-    warnings = (*drawn.warnings, *_lost(lost), *labelled.lesions.warnings, *_notes(labels, outside))
+    is_empty = not drawn.labels.any()
+    warnings = (*drawn.warnings, *_lost(lost), *labelled.lesions.warnings, *_notes(labels, outside, is_empty))
     lesions = replace(labelled.lesions, method=f"imported: {drawn.kind}", warnings=warnings,
                       options={**labelled.lesions.options, "threshold": threshold})  # fmt: skip
-    return ImportedLesions(labelled=replace(labelled, lesions=lesions), names=names, outside=outside)
+    labelled = replace(labelled, lesions=lesions)
+    return ImportedLesions(labelled=labelled, names=names, outside=outside, numbered=not one_mask)
 
 
 def read_drawn(path: Path, threshold: float | None = None) -> DrawnLesions:
@@ -114,8 +134,22 @@ def read_drawn(path: Path, threshold: float | None = None) -> DrawnLesions:
     if threshold is not None:
         return DrawnLesions(_above(data, threshold, path), grid, f"probability map above {threshold:g}")
     labels = _whole(data, path)
-    count = np.unique(labels[labels > 0]).size
-    return DrawnLesions(labels, grid, "label map" if count > 1 else "mask")
+    if not _is_mask(labels):
+        return DrawnLesions(labels, grid, "label map")
+    value = int(labels.max(initial=0))
+    doubt = f"All lesions have the value {value}: it was taken for a mask, and its parts were numbered anew."
+    return DrawnLesions(labels, grid, "mask", warnings=() if value in (0, *_MASK_VALUES) else (doubt,))
+
+
+def _is_mask(labels: NDArray[np.int32]) -> bool:
+    """Whether there are no numbers of lesions."""
+    from scipy import ndimage
+
+    values = np.unique(labels[labels > 0]).tolist()
+    if len(values) != 1 or values[0] in _MASK_VALUES:
+        return len(values) < 2
+    _, parts = ndimage.label(labels > 0, structure=np.ones((3, 3, 3), dtype=bool))
+    return int(parts) > 1
 
 
 def _above(data: Array, threshold: float, path: Path) -> NDArray[np.int32]:
@@ -166,9 +200,9 @@ def _outside(labels: Array, mask: Array, name: str, grid: Grid) -> tuple[int, ..
     return tuple(n for n in range(1, count) if sizes[n] and inside[n] < (1 - _OUTSIDE) * sizes[n])
 
 
-def _notes(labels: Array, outside: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+def _notes(labels: Array, outside: Mapping[str, tuple[int, ...]], is_empty: bool) -> tuple[str, ...]:
     count = np.unique(labels[labels > 0]).size
-    notes = [] if count else ["The lesion mask is empty."]
+    notes = [] if count else ["The lesion mask is empty." if is_empty else "No lesion is left."]
     if count > _MANY:
         notes.append(f"{count} lesions are more than patients have: check that this is a lesion mask.")
     for name, numbers in outside.items():

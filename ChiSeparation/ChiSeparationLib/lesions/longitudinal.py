@@ -204,9 +204,9 @@ class _NoiseOf:
 
     def words(self) -> list[str]:
         """How noise was measured."""
-        texts = [
-            f"Noise of a change: root mean square of the changes in {source}." for source in sorted(self._used - {NONE})
-        ]
+        sources = sorted(self._used - {NONE})
+        texts = [f"Noise of a change: root mean square of the changes in {source}" for source in sources]
+        texts = [f"{text}, with what the contour's error takes of the contrast." for text in texts]
         if self._repeats and REPEATS not in self._used:
             texts.append(f"The repeat scans give {self._repeats.samples} changes of lesions, too few for their noise.")
         if NONE in self._used:

@@ -135,6 +135,8 @@ def write_grades_csv(path: Path, *readings: Reading) -> None:
 def read_grades_csv(path: Path) -> tuple[Reading, ...]:
     """Read what :func:`write_grades_csv` wrote, or a table of that form from elsewhere.
 
+    An export's ``grades.csv`` does too: of it, the rows that a reader has given.
+
     Returns
     -------
     tuple of Reading
@@ -149,11 +151,17 @@ def read_grades_csv(path: Path) -> tuple[Reading, ...]:
     patients: dict[str, list[tuple[Lesion, Judgement]]] = {}
     try:
         table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        is_export = table.fieldnames is not None and {"map", "rank"} <= set(table.fieldnames)
+        if is_export:
+            table.fieldnames = ["map_name" if name == "map" else name for name in table.fieldnames or ()]
         missing = [name for name in _NEEDED_COLUMNS if name not in (table.fieldnames or ())]
         if missing:
             raise InputError("table of grades", f"no column {', '.join(missing)}", f"columns {', '.join(_COLUMNS)}")
         for row in table:
             content = _from_cells(row, f"line {table.line_num}")
+            if is_export and not content["reader"]:  # measures that nobody has graded
+                continue
+            content["grade"] = _CODES.get(content.get("grade"), content.get("grade"))
             pair = _lesion(content, f"line {table.line_num}"), _judgement(content, f"line {table.line_num}")
             patients.setdefault(content["patient"], []).append(pair)
     except csv.Error as error:
@@ -196,6 +204,9 @@ def _from_rows(rows: Any) -> dict[str, Any]:
     ids = [_text(row, "lesion_id", f"row {number}") for number, row in enumerate(judgements, 1)]
     return {"schema": 1, "lesions": [{"lesion_id": one} for one in dict.fromkeys(ids)], "judgements": judgements}
 
+
+#: An export names grades in words.
+_CODES: Mapping[Any, str] = {grade.value: grade.code for grade in Grade}
 
 _MIGRATIONS: Mapping[int, Callable[[Any], dict[str, Any]]] = {0: _from_rows}
 

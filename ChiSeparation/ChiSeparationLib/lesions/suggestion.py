@@ -171,7 +171,8 @@ def read_thresholds(path: Path = THRESHOLDS_FILE) -> ThresholdSet:
         rim_sign = RimSign(**content["rim_sign"])
         return ThresholdSet(maps=maps, rim_sign=rim_sign, basis=content["basis"], citation=content["citation"])
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError("limits of the grades", f"{path.name}, which cannot be used ({error!r})",
+        why = "which is no JSON" if isinstance(error, ValueError) else f"which cannot be used ({error})"
+        raise InputError("limits of the grades", f"{path.name}, {why}",
                          "JSON with basis, citation, rim_sign and, for each map, isointense_below and clear_from",
                          "Compare it with the thresholds.json that comes with the project.") from error  # fmt: skip
 

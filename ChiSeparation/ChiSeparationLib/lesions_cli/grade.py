@@ -13,11 +13,9 @@ from ChiSepPreprocessLib.progress import Reporter
 
 from ..arguments import AsJson, method_names
 from ..console import Console
+from .run_lesions import read_run_lesions
 
 if TYPE_CHECKING:
-    from ChiSepPreprocessLib.artifacts import MapSet
-
-    from ..lesions.components import LabelledLesions
     from ..lesions.table import LesionTable
 
 #: A lesion must have been measured in one of them.
@@ -28,7 +26,9 @@ def grade_command(
     results: Annotated[Path, typer.Argument(help="Folder of a run, or of maps.")],
     lesions: Annotated[
         Path | None,
-        typer.Option(help="Lesion mask or labels (NIfTI in this session's space); those of the run by default."),
+        typer.Option(
+            help="Label map or mask (NIfTI), .seg.nrrd or DICOM SEG in this session's space; the run's own by default."
+        ),
     ] = None,
     method: Annotated[
         str | None, typer.Option(help="Which of the run's methods, separated by commas; all by default.")
@@ -54,35 +54,18 @@ def grade_command(
     graded = {name: maps for name, maps in every.items() if any(key in maps for key in _GRADED)}
     if not graded:
         raise InputError("maps to grade", ", ".join(every) or "none", f"a method that gave {' or '.join(_GRADED)}")
-    found = _lesions(results, lesions, next(iter(graded.values())))
+    found, names = read_run_lesions(results, lesions, next(iter(graded.values())))
     tables: dict[str, LesionTable] = {}
     with Console() as console:
         for name, maps in graded.items():
-            tables[name] = grade_run(maps, found, thresholds=limits, report=Reporter(console.progress))
+            tables[name] = grade_run(
+                maps, found, names=names, thresholds=limits, report=Reporter(console.progress)
+            )  # fmt: skip
     for name, table in tables.items():
         folder = _folder(results, output, name, alone=len(tables) == 1)
         table.to_csv(folder / "lesions.csv")
         table.to_json(folder / "lesions.json")
     Console.show(_as_json(tables), lambda: _shown(tables), as_json=as_json)
-
-
-def _lesions(results: Path, path: Path | None, maps: MapSet) -> LabelledLesions:
-    """Lesions of a file or of the run; those of the run, and of label maps, keep their numbers."""
-    from ChiSepPreprocessLib.files import read_map
-
-    from ..lesions.components import relabel
-    from ..presentation import read_lesions
-    from ..run_folder import LESIONS
-
-    if path is not None:
-        return read_lesions(path, maps.grid)
-    if not (results / LESIONS / "lesions.nii.gz").is_file():
-        raise InputError("lesions", f"none in {results}", "lesions of this patient",
-                         "Add --lesions FILE, or find them with 'chisep lesions segment'.")  # fmt: skip
-    own, _ = read_map(results / LESIONS, "lesions")
-    if not own.grid.matches(maps.grid):
-        return read_lesions(results / LESIONS / "lesions.nii.gz", maps.grid)
-    return relabel(own.data, own.grid).with_source_numbers()
 
 
 def _folder(results: Path, output: Path | None, name: str, *, alone: bool) -> Path:

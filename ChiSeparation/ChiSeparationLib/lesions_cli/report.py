@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from ChiSepPreprocessLib.files import read_nifti
 from ..arguments import AsJson
 from ..console import Console
 from ..run_folder import IMAGES, LESIONS, read_record, read_run
+from .run_lesions import read_run_lesions
 
 if TYPE_CHECKING:
     from ..lesions.components import LabelledLesions
@@ -56,17 +57,24 @@ def report_command(
     """Write a page, tables and a segmentation of a patient's lesions, which can be read back with every grade."""
     from ..lesions.reading_files import read_reading
     from ..report.lesion_export import ExportOptions, write_export
-    from ..report.lesion_page import PageOptions
+    from ..report.lesion_page import LesionPage, PageOptions
 
+    if name_reader and dicom is None:
+        raise InputError("--name-reader", "no --dicom", "both, as readers are named in DICOM reports alone")
     study = read_study(results, lesions, None if reading is None else read_reading(reading))
     options = ExportOptions(
         page=PageOptions(suggestions=suggestions, patient=patient), pdf=pdf, dicom=_source(dicom, study),
         name_reader=name_reader, no_dicom=_why_no_dicom(results), overwrite=overwrite,
     )  # fmt: skip
     names = write_export(output, study, options)
-    told = study.reading
-    content = {"output": str(output), "lesions": len(told.lesions), "judgements": len(told.judgements),
-               "files": list(names), "dicom": "" if dicom else options.no_dicom}  # fmt: skip
+    told, warnings = study.reading, LesionPage(study, options.page).warnings
+    with Console() as console:
+        for text in warnings:
+            console.warning(text)
+    content = {
+        "output": str(output), "lesions": len(told.lesions), "judgements": len(told.judgements), "files": list(names),
+        "dicom": "" if dicom else options.no_dicom, "warnings": list(warnings),
+    }  # fmt: skip
     Console.show(content, lambda: _lines(output, study, options, names), as_json=as_json)
 
 
@@ -93,7 +101,11 @@ def read_study(results: Path, lesions: Path | None = None, reading: Reading | No
 
     maps = read_pipelines(results)
     first = next(iter(maps.values()))
-    found, names = _labelled(lesions or results / LESIONS / "lesions.nii.gz", first.grid, keep=reading is not None)
+    found, names = (
+        read_run_lesions(results, lesions, first)
+        if reading is None
+        else (_graded(lesions or results / LESIONS / "lesions.nii.gz", first.grid), {})
+    )
     return LesionStudy(
         maps=maps,
         lesions=found.lesions,
@@ -124,30 +136,21 @@ def read_pipelines(results: Path) -> dict[str, MapSet]:
     return {made or "given": maps}
 
 
-def _labelled(path: Path, grid: Grid, *, keep: bool) -> tuple[LabelledLesions, Mapping[int, str]]:
-    """Lesions on the maps' grid, and their names if they have any.
-
-    Labels keep their numbers; where a reading goes by them, small lesions stay.
-    """
-    from ..lesions.components import LabelledLesions, relabel
-    from ..lesions.importing import import_lesions
+def _graded(path: Path, grid: Grid) -> LabelledLesions:
+    """Lesions that a reading goes by: none is too small, and none gets another number."""
+    from ..lesions.components import LabelledLesions
+    from ..report.lesion_study import labels_in
 
     if not path.is_file():
         raise InputError("lesions", f"no file '{path.name}'", "a label map of the lesions",
                          "Give it with --lesions, or make it with 'chisep lesions segment'.")  # fmt: skip
     labels = _label_map(path, grid)
-    if keep and labels is None:
+    if labels is None:
         raise InputError("lesions", f"{path.name}, no label map on the grid of the maps",
                          "the label map that was graded, with its numbers",
                          "Give lesions.nii.gz of the export or of the run.")  # fmt: skip
-    if labels is not None and keep:
-        one = Map(name="lesions", data=labels, grid=grid, method="given label map")
-        numbers = tuple(np.unique(labels[labels > 0]).tolist())
-        return LabelledLesions(one, numbers, (), np.zeros(grid.shape, dtype=bool)), {}
-    if labels is not None and labels.max(initial=0) > 1:
-        return relabel(labels, grid).with_source_numbers(), {}
-    imported = import_lesions(path, grid)
-    return imported.labelled, imported.names
+    one = Map(name="lesions", data=labels, grid=grid, method="given label map")
+    return LabelledLesions(one, tuple(labels_in(labels)), (), np.zeros(grid.shape, dtype=bool))
 
 
 def _label_map(path: Path, grid: Grid) -> Array | None:

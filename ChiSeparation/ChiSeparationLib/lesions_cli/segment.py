@@ -13,7 +13,7 @@ import typer
 from ChiSepPreprocessLib.errors import InputError
 from ChiSepPreprocessLib.progress import Reporter
 
-from ..arguments import AsJson
+from ..arguments import AsJson, JsonLines
 from ..console import Console
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ def segment_command(
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Of --mask, if it is a probability map.")] = None,
     minimum_volume_mm3: Annotated[float, typer.Option(help="Lesions must exceed this volume.")] = 20.0,
-    as_json: AsJson = False,
-) -> None:
+    progress_json: JsonLines = False, as_json: AsJson = False,
+) -> None:  # fmt: skip
     """Find the lesions in a FLAIR, or take another tool's: one number for each, with place and volume."""
     if threshold is not None and mask is None:
         raise InputError("--threshold", "no --mask", "both, of another tool's probability map")
-    with Console() as console:
+    with Console(progress_json) as console:
         found, places, statistics = (
             _segmented(flair, brain_mask, minimum_volume_mm3, Reporter(console.progress))
             if mask is None
@@ -49,6 +49,9 @@ def segment_command(
             console.warning(text)
     lesions = _listed(found, places)
     _write(output, found, lesions, statistics)
+    if progress_json:
+        console.folder(output, ("lesions",))
+        return
     Console.show(_json(lesions, found, statistics, output), lambda: _lines(lesions, output), as_json=as_json)
 
 

@@ -136,9 +136,16 @@ class LesionPage:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """Of the label map, and of what the measures rest on; each once."""
+        """Of the label map, of what the measures rest on, and of grades without maps; each once."""
         tables = self.study.tables.values()
-        return tuple(dict.fromkeys((*self.study.lesions.warnings, *(text for one in tables for text in one.warnings))))
+        unmeasured = [name for name in self.study.pipelines if name not in self.study.maps]
+        without = f"Graded, but without maps here, so that nothing was measured: {', '.join(unmeasured)}."
+        return tuple(
+            dict.fromkeys((
+                *self.study.lesions.warnings, *(text for one in tables for text in one.warnings),
+                *([without] if unmeasured else []),
+            ))
+        )  # fmt: skip
 
     @cached_property
     def maps(self) -> tuple[str, ...]:

@@ -135,7 +135,8 @@ class LesionStudy:
     def _completed(self) -> Reading:
         """The reading with the lesions that it does not know at its end."""
         known = {lesion.lesion_id for lesion in self.reading.lesions}
-        if strangers := sorted(known - set(self.ids.values())):
+        judged = {one.question.lesion_id for one in self.reading}
+        if strangers := sorted((known | judged) - set(self.ids.values())):
             raise InputError("reading", f"lesions that the label map does not have: {listed(strangers)}",
                              "a reading of these lesions",
                              "Give the reading and the lesions of one patient, as they were exported.")  # fmt: skip

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: A lesion in the brain in Slicer's notation: the module's list (``Resources/Terminologies``), category, type and
 #: modifier, then Slicer's own list of places, region and modifier.
 LESION_ENTRY = (
-    "ChiSeparation lesions~SCT^49755003^Morphologically Altered Structure~SCT^52988006^Lesion~^^"
+    "ChiSeparation lesions~SCT^49755003^Morphologically Abnormal Structure~SCT^52988006^Lesion~^^"
     "~Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
 )
 
