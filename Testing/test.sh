@@ -12,6 +12,6 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 "$venv/bin/mypy" ChiSepPreprocess/ChiSepPreprocessLib ChiSepReconstruct/ChiSepReconstructLib \
   ChiSeparation/ChiSeparationLib Testing/phantoms/ChiSepPhantoms
 "$venv/bin/mypy" Testing/architecture Testing/preprocess Testing/reconstruct Testing/separation Testing/scene \
-  Testing/phantom_checks Testing/training Testing/benchmarks Testing/slicer Testing/host Testing/in_slicer
+  Testing/phantom_checks Testing/training Testing/benchmarks Testing/panels Testing/host Testing/in_slicer
 "$venv/bin/mypy" ChiSepPreprocess/Testing/Python ChiSepReconstruct/Testing/Python ChiSeparation/Testing/Python
 "$venv/bin/python" -m pytest -n auto "$@"

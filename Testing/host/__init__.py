@@ -5,7 +5,7 @@ tuples), ``slicer.util`` is slicer-core's own, the scene and the views are real 
 ``ctk`` and ``qMRML`` widgets, ``parameterNodeWrapper`` and the application around them. Never call a module that passes
 here "tested in Slicer".
 
-Fixtures (of ``Testing/slicer``)
+Fixtures (of ``Testing/panels``)
 --------------------------------
 ``scene``
     Fresh scene with its logics. Enough for tests without a panel.

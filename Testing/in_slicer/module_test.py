@@ -1,6 +1,6 @@
 """What the modules' tests inside Slicer share: a study with known truth, and what every module must survive.
 
-``Testing/in_slicer/run.py`` runs them in a real Slicer, ``Testing/slicer`` in the test host.
+``Testing/in_slicer/run.py`` runs them in a real Slicer, ``Testing/panels`` in the test host.
 """
 
 from __future__ import annotations

@@ -80,6 +80,12 @@ def test_a_label_map_and_a_segmentation_keep_numbers_and_names_if_asked(tmp_path
     assert kept.names == {12: "left", 3: "right"}
 
 
+def test_a_segment_of_the_background_is_refused(tmp_path: Path) -> None:
+    path = _nrrd(tmp_path / "les.seg.nrrd", [_boxes((2, 2, 2))], [(0, 0, "everything else")])
+    with pytest.raises(InputError, match="whole numbers from 1"):
+        import_lesions(path, GRID)
+
+
 def test_what_is_too_small_is_not_called_an_empty_mask(tmp_path: Path) -> None:
     speck = np.zeros(GRID.shape, np.uint8)
     speck[4, 4, 4] = 1

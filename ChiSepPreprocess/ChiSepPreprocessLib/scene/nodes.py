@@ -33,7 +33,7 @@ LABEL_TAG = "ChiSeparation.Label"
 
 #: Terminology of a lesion's segment in Slicer's notation; Slicer's own lists have no lesion, the extension's has one.
 _TERMINOLOGY = (
-    "ChiSeparation lesions~SCT^49755003^Morphologically Altered Structure~SCT^52988006^Lesion~^^"
+    "ChiSeparation lesions~SCT^49755003^Morphologically Abnormal Structure~SCT^52988006^Lesion~^^"
     "~Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
 )
 

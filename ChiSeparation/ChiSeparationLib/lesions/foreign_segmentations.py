@@ -116,9 +116,9 @@ def _segments(metadata: Mapping[str, str], layers: Array) -> list[tuple[int, int
     while (value := metadata.get(f"Segment{len(found)}_LabelValue")) is not None:
         key = f"Segment{len(found)}"
         layer = int(metadata.get(f"{key}_Layer", "0"))
-        if not (value.isdecimal() and 0 <= layer < layers.shape[3]):
+        if not (value.isdecimal() and int(value) > 0 and 0 <= layer < layers.shape[3]):
             raise InputError("segmentation", f"segment {len(found)} in layer {layer} with value {value!r}",
-                             f"whole numbers, and one of {layers.shape[3]} layers", _SAVE_AGAIN)  # fmt: skip
+                             f"whole numbers from 1, and one of {layers.shape[3]} layers", _SAVE_AGAIN)  # fmt: skip
         found.append((layer, int(value), metadata.get(f"{key}_Name", "")))
     if found:
         return found
