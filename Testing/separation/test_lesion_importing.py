@@ -287,3 +287,21 @@ def _slices() -> list[object]:
         one.PixelData = np.zeros((one.Rows, one.Columns), np.uint16).tobytes()
         made.append(one)
     return made
+
+
+def test_a_brain_mask_on_another_grid_is_taken_by_its_place(tmp_path: Path) -> None:
+    """Half as many voxels of twice the size; in another place it is refused."""
+    write_nifti(tmp_path / "flair.nii.gz", np.ones(GRID.shape, np.float32), GRID)
+    write_nifti(tmp_path / "les.nii.gz", _boxes((2, 2, 2), (20, 20, 8)), GRID)
+    twice = np.diag([2.0, 2.0, 2.0, 1.0])
+    twice[:3, 3] = 0.5
+    coarse = Grid(tuple(n // 2 for n in GRID.shape), GRID.affine @ twice)
+    away = Grid(coarse.shape, np.eye(4) + 1000 * np.eye(4, k=3))
+    for name, grid in (("coarse", coarse), ("away", away)):
+        write_nifti(tmp_path / f"{name}.nii.gz", np.ones(grid.shape, np.uint8), grid)
+    arguments = ["lesions", "segment", "--flair", str(tmp_path / "flair.nii.gz"), "--mask",
+                 str(tmp_path / "les.nii.gz"), "-o", str(tmp_path / "out"), "--json", "--brain-mask"]  # fmt: skip
+    result = CliRunner().invoke(app, [*arguments, str(tmp_path / "coarse.nii.gz")])
+    assert result.exit_code == 0, result.output
+    refused = CliRunner().invoke(app, [*arguments, str(tmp_path / "away.nii.gz")])
+    assert isinstance(refused.exception, InputError) and "no voxel of it in the FLAIR" in str(refused.exception)

@@ -243,7 +243,7 @@ def _rim_sign_flag(measured: MapMeasures, thresholds: ThresholdSet) -> Iterator[
         return
     limit = thresholds.maps["chi_para"].isointense_below if "chi_para" in thresholds.maps else None
     if limit is None or limit.passed(contrast, in_spreads(contrast, measured.values["nawm_sd_ppb"])):
-        yield f"chi_para: possible paramagnetic rim, {share:.0%} of the rim stand out from core and surroundings."
+        yield f"chi_para: possible paramagnetic rim, {share:.0%} of the rim stands out from core and surroundings."
 
 
 def _missing_masks(maps: MapSet, white_matter: Array | None, options: RegionOptions) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ _COLUMNS = ("lesion_id", "place", "volume_mm3", "centroid_r_mm", "centroid_a_mm"
 def segment_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for lesions.nii.gz and lesions.csv.")],
     flair: Annotated[Path, typer.Option(help="FLAIR (NIfTI), brain-extracted unless --brain-mask is given.")],
-    brain_mask: Annotated[Path | None, typer.Option(help="Brain mask (NIfTI) on the FLAIR's grid.")] = None,
+    brain_mask: Annotated[Path | None, typer.Option(help="Brain mask (NIfTI) in the FLAIR's space.")] = None,
     mask: Annotated[
         Path | None,
         typer.Option(help="Number and list these lesions instead: NIfTI, .seg.nrrd of Slicer or DICOM SEG."),
@@ -95,15 +95,18 @@ def _read_flair(path: Path) -> tuple[Array, Grid]:
 
 
 def _read_brain(path: Path | None, grid: Grid) -> Array | None:
+    """On the FLAIR's grid, by the nearest voxels where its own is another."""
     from ChiSepPreprocessLib.files import read_mask
+    from ChiSepPreprocessLib.geometry.resampling import resample
 
     if path is None:
         return None
     mask, own = read_mask(path)
-    if not own.matches(grid):
-        raise InputError("brain mask", f"a grid of {own.shape}", f"the FLAIR's grid {grid.shape}",
-                         "Resample the mask to the FLAIR with nearest neighbours.")  # fmt: skip
-    return mask
+    moved = mask if own.matches(grid) else resample(mask, own, grid, nearest=True)
+    if mask.any() and not moved.any():
+        raise InputError("brain mask", "no voxel of it in the FLAIR", "the brain in the same scanner's space",
+                         "Is it of another session? Register it to the FLAIR first.")  # fmt: skip
+    return moved
 
 
 def _listed(found: Map, places: Mapping[int, str]) -> list[Lesion]:

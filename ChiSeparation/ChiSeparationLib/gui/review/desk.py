@@ -51,6 +51,7 @@ class Desk:
         #: How many judgements each step to undo, or to redo, consists of.
         self._groups: list[int] = []
         self._undone: list[int] = []
+        self._known: frozenset[str] = frozenset()
 
     # Session
 
@@ -74,7 +75,7 @@ class Desk:
         except ChiSepError as error:
             self._error = str(error)
             return
-        self._stop = self.session.observe(self._on_change)
+        self._stop, self._known = self.session.observe(self._on_change), self._lesion_ids()
         self.views = ReviewViews(self.session)
         self.recovered = next(iter(self.session.recoverable()), None)
 
@@ -100,7 +101,7 @@ class Desk:
     def _forget(self) -> None:
         self.session = self.views = self.recovered = None
         self.rows, self.case, self.compared, self._outside = (), None, "", {}
-        self._groups, self._undone = [], []
+        self._groups, self._undone, self._known = [], [], frozenset()
 
     def refresh(self) -> None:
         """Look for maps that came into the scene."""
@@ -114,8 +115,12 @@ class Desk:
             self._forget()
         if change in (Change.LESIONS, Change.PIPELINES):
             self._outside = {}
-            self._groups, self._undone = [], []
+        if self._lesion_ids() != self._known:  # the session forgets steps on lesions that are gone
+            self._known, self._groups, self._undone = self._lesion_ids(), [], []
         self._update()
+
+    def _lesion_ids(self) -> frozenset[str]:
+        return frozenset() if self.session is None else frozenset(one.lesion_id for one in self.session.lesions)
 
     def _update(self) -> None:
         if self.given is not None:

@@ -10,6 +10,9 @@ from slicer.i18n import tr as _
 from .rows import Row
 from .section import ReviewSection
 
+#: Column of the place, and its largest width in pixels, which leaves room for the grades; the rest is in the tool tip.
+_PLACE, _WIDEST_PLACE = 1, 170
+
 
 class TableSection(ReviewSection):
     """One row for each lesion; of a blinded reading one for each lesion and method, in random order."""
@@ -41,6 +44,7 @@ class TableSection(ReviewSection):
                 self._fill(at, cells, row)
         if is_changed:
             table.resizeColumnsToContents()
+            table.setColumnWidth(_PLACE, min(table.columnWidth(_PLACE), _WIDEST_PLACE))
         table.blockSignals(False)
         self._show_progress()
         self._offer_recovery()
