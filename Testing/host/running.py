@@ -222,7 +222,8 @@ class Host:
 def forget_modules(names: tuple[str, ...]) -> dict[str, Any]:
     """Have modules' files imported afresh; gives what was forgotten."""
     packages = tuple(f"{name}{part}" for name in names for part in ("", "Lib.gui"))
-    forgotten = [one for one in sys.modules if one in packages or one.startswith(tuple(f"{p}." for p in packages))]
+    inside = tuple(f"{package}." for package in packages)
+    forgotten = [one for one in tuple(sys.modules) if one in packages or one.startswith(inside)]
     return {name: sys.modules.pop(name) for name in forgotten}
 
 
@@ -247,7 +248,7 @@ def running_host(scene: Any = None) -> Iterator[Host]:
 
 
 def _our_modules() -> dict[str, ModuleType]:
-    return {name: module for name, module in sys.modules.items() if name.startswith("ChiSep")}
+    return {name: module for name, module in tuple(sys.modules.items()) if name.startswith("ChiSep")}
 
 
 def _forget_reloaded(before: dict[str, ModuleType]) -> None:
