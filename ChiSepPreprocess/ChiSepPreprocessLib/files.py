@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False, default=as_json_value)
     with writing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, encoding: str = "utf-8"
+) -> None:
+    """Write a table with a line of column names whole or not at all; ``None`` and what a row lacks are empty cells."""
+    with writing(path) as temporary, temporary.open("w", newline="", encoding=encoding) as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def as_json_value(value: Any) -> Any:

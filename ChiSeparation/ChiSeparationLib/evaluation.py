@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 
 from ChiSepPreprocessLib.artifacts import Array, Grid, MapSet
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.files import read_nifti, writing
+from ChiSepPreprocessLib.files import read_nifti, write_csv
 from ChiSepReconstructLib.evaluation.evaluate import evaluate, evaluate_regions
 from ChiSepReconstructLib.evaluation.label_names import read_label_names
 from ChiSepReconstructLib.evaluation.regions import RegionComparison, as_labels
@@ -270,7 +269,4 @@ def _pairs(found: Evaluation) -> Iterable[tuple[str, str]]:
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, columns, rows)

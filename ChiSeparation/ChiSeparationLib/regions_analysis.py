@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from ChiSepPreprocessLib.artifacts import ARTIFACTS, MapSet
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.files import write_json, writing
+from ChiSepPreprocessLib.files import write_csv, write_json
 from ChiSepPreprocessLib.quantities import ppm_to_ppb
 from ChiSepReconstructLib.evaluation.evaluate import evaluation_mask
 from ChiSepReconstructLib.evaluation.regions import (
@@ -269,7 +268,4 @@ def write_rows_csv(path: Path, rows: Sequence[RegionRow]) -> None:
     OutputError
         If it cannot be written.
     """
-    with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(RegionRow.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    write_csv(path, list(RegionRow.__dataclass_fields__), (asdict(row) for row in rows))

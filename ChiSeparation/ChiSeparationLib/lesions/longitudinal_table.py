@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -11,7 +10,7 @@ from typing import Any
 
 from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.files import write_json, writing
+from ChiSepPreprocessLib.files import write_csv, write_json
 
 from .change_noise import Key, NoiseOptions
 from .matching import LesionMatch, MatchOptions
@@ -224,10 +223,7 @@ class LongitudinalTable:
         OutputError
             If it cannot be written.
         """
-        with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, self.columns)
-            writer.writeheader()
-            writer.writerows(row.cells() for row in self.rows)
+        write_csv(path, self.columns, (row.cells() for row in self.rows))
 
     def as_json(self) -> dict[str, Any]:
         """Everything in the table, JSON-ready."""

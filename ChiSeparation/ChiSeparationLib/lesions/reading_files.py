@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from ChiSepPreprocessLib import __version__
 from ChiSepPreprocessLib.errors import InputError
-from ChiSepPreprocessLib.files import write_json, writing
+from ChiSepPreprocessLib.files import write_csv, write_json
 
 from .grades import Grade
 from .reading import Judgement, Lesion, Question, Reading
@@ -126,10 +126,7 @@ def write_grades_csv(path: Path, *readings: Reading) -> None:
         If it cannot be written.
     """
     rows = [row for reading in readings for row in _rows(reading)]
-    with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8-sig") as stream:
-        writer = csv.DictWriter(stream, _COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, _COLUMNS, rows, encoding="utf-8-sig")
 
 
 def read_grades_csv(path: Path) -> tuple[Reading, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ChiSepPreprocessLib import __version__
-from ChiSepPreprocessLib.files import write_json, writing
+from ChiSepPreprocessLib.files import write_csv, write_json
 
 from .measures import GEOMETRY_MEASURES, MAP_MEASURES, MapMeasures, Values
 from .regions import RegionOptions
@@ -97,10 +96,7 @@ class LesionTable:
         OutputError
             If it cannot be written.
         """
-        with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, self.columns)
-            writer.writeheader()
-            writer.writerows(row.cells() for row in self.rows)
+        write_csv(path, self.columns, (row.cells() for row in self.rows))
 
     def as_json(self) -> dict[str, Any]:
         """Everything in the table, JSON-ready."""

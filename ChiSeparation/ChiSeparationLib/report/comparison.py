@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ChiSepPreprocessLib.artifacts import Array, Kind, MapSet
-from ChiSepPreprocessLib.files import writing
+from ChiSepPreprocessLib.files import write_csv, writing
 from ChiSepPreprocessLib.quality.views import Planes
 
 if TYPE_CHECKING:
@@ -125,10 +124,7 @@ def write_comparison_csv(path: Path, rows: tuple[MethodRow, ...]) -> None:
     OutputError
         If it cannot be written.
     """
-    with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [column.name for column in fields(MethodRow)])
-        writer.writeheader()
-        writer.writerows(asdict(one) for one in rows)
+    write_csv(path, [column.name for column in fields(MethodRow)], (asdict(one) for one in rows))
 
 
 def write_difference_pictures(folder: Path, results: Mapping[str, MapSet]) -> Iterator[tuple[str, Path]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ChiSepPreprocessLib import __version__
-from ChiSepPreprocessLib.files import write_json, writing
+from ChiSepPreprocessLib.files import write_csv, write_json
 
 from ..lesions.measures import GEOMETRY_MEASURES, MAP_MEASURES
 from ..lesions.reading import Judgement, Lesion
@@ -64,11 +63,9 @@ def write_statistics_csv(path: Path, study: LesionStudy, *, suggestions: bool = 
     OutputError
         If it cannot be written.
     """
-    with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8-sig") as stream:
-        writer = csv.DictWriter(stream, columns(suggestions=suggestions))
-        writer.writeheader()
-        for row in statistics_rows(study, suggestions=suggestions):
-            writer.writerow({key: _safe(value) for key, value in row.items()})
+    rows = statistics_rows(study, suggestions=suggestions)
+    safe = ({key: _safe(value) for key, value in row.items()} for row in rows)
+    write_csv(path, columns(suggestions=suggestions), safe, encoding="utf-8-sig")
 
 
 def write_statistics_json(path: Path, study: LesionStudy, *, suggestions: bool = False) -> None:
